@@ -1,0 +1,70 @@
+# Everything a user or CI does, by name. `make help` lists it.
+PYTHON ?= python3
+HOST ?= 127.0.0.1
+PORT ?= 8000
+# TORCH=cpu installs PyTorch's own CPU build (about 0.2 GB instead of 3 GB) from the index below.
+TORCH ?= cuda
+TORCH_CPU_INDEX ?= https://download.pytorch.org/whl/cpu
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+.DEFAULT_GOAL := help
+.PHONY: help serve test lint format lock install install-dev image-check clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
+
+serve: install ## install what is missing and serve on $(HOST):$(PORT)
+	$(BIN)/rpn serve --host $(HOST) --port $(PORT)
+
+test: install-dev lint ## lint, types, and every test
+	$(BIN)/python -m pytest
+
+lint: install-dev ## ruff, format check, strict types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: install-dev ## rewrite the code in the house's format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+install: $(VENV)/.installed-$(TORCH) ## the locked run-time dependencies into .venv
+install-dev: $(VENV)/.installed-dev-$(TORCH) ## the locked development dependencies into .venv
+
+# A stamp per lock: a second run installs nothing and starts at once.
+$(VENV)/.installed-%: requirements.txt pyproject.toml | $(VENV)/bin/python
+	$(MAKE) --no-print-directory install-lock-$* LOCK=requirements.txt
+	@touch $@
+
+$(VENV)/.installed-dev-%: requirements-dev.txt pyproject.toml | $(VENV)/bin/python
+	$(MAKE) --no-print-directory install-lock-$* LOCK=requirements-dev.txt
+	@touch $@ $(VENV)/.installed-$*
+
+.PHONY: install-lock-cuda install-lock-cpu
+install-lock-cuda:
+	$(PIP) install --require-hashes -r $(LOCK)
+	$(PIP) install --no-deps --no-build-isolation -e .
+
+# The CPU build has versions and hashes of its own, and needs neither Triton nor the CUDA libraries: it is
+# installed by version first, then the rest of the lock by hash.
+install-lock-cpu:
+	$(PIP) install --no-deps --index-url $(TORCH_CPU_INDEX) $$(sed -nE 's/^(torch|torchvision)==([^ ]+).*/\1==\2/p' $(LOCK))
+	$(BIN)/python scripts/lock_without.py $(LOCK) torch torchvision triton 'nvidia-*' 'cuda-*' > $(VENV)/lock-cpu.txt
+	$(PIP) install --require-hashes -r $(VENV)/lock-cpu.txt
+	$(PIP) install --no-deps --no-build-isolation -e .
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+lock: ## resolve pyproject.toml again into both locks (needs uv)
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -q pyproject.toml -o requirements.txt
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -q --extra dev pyproject.toml -o requirements-dev.txt
+
+image-check: ## build the container image with buildah and ask the service inside (root, Debian)
+	deploy/image_check.sh
+
+clean: ## remove what the targets made
+	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,1 @@
+"""The network, its inference path, training, evaluation and checkpoints. Never imports service."""

@@ -1,0 +1,1 @@
+"""HTTP: admission, decoding, batching, answers. Never imports torch."""
