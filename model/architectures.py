@@ -1,0 +1,119 @@
+"""The architectures by name: what `rpn train --architecture` takes and what a checkpoint says that it is."""
+
+from collections.abc import Callable
+
+from model.config import (
+    AnchorConfig,
+    BackboneConfig,
+    HeadConfig,
+    InputRule,
+    ModelConfig,
+    SelectionConfig,
+    longest_side_rule,
+)
+from model.errors import ConfigError
+from model.structures import Canvas
+
+_TORCHVISION_FPN_SIZES = ((32.0,), (64.0,), (128.0,), (256.0,), (512.0,))
+
+
+def architecture(name: str) -> ModelConfig:
+    """The config of an architecture.
+
+    Raises:
+        ConfigError: there is none of this name; the message lists them.
+    """
+    if name not in ARCHITECTURES:
+        raise ConfigError(f"architecture {name!r} is none of {', '.join(ARCHITECTURES)}")
+    return ARCHITECTURES[name]()
+
+
+def _shortest_side_rule(size: int, max_size: int) -> InputRule:
+    """torchvision's resize on canvases of the usual shapes: square, 4:3, 3:2, 16:9 and 2:1, either way up."""
+    step = 32  # the coarsest stride before pooling; torchvision pads its batches to the same
+    longs = [min(-(-int(size * ratio) // step) * step, -(-max_size // step) * step) for ratio in (1.0, 4 / 3, 1.5, 16 / 9, 2)]
+    short = -(-size // step) * step
+    canvases: list[Canvas] = []
+    for long in dict.fromkeys(longs):
+        canvases += dict.fromkeys((Canvas(long, short), Canvas(short, long)))
+    return InputRule(fit="shortest", size=size, max_size=max_size, canvases=tuple(canvases))
+
+
+def _vgg16(objectness: str) -> Callable[[], ModelConfig]:
+    def config() -> ModelConfig:
+        return ModelConfig(
+            architecture="rpn_vgg16" if objectness == "softmax" else "rpn_vgg16_sigmoid",
+            backbone=BackboneConfig("vgg16"),
+            anchors=AnchorConfig(sizes=((128.0, 256.0, 512.0),), convention="paper"),
+            head=HeadConfig(channels=512, objectness="softmax" if objectness == "softmax" else "sigmoid"),
+            # py-faster-rcnn at test: 6000 before NMS, 300 after, shortest side 600, longest at most 1000
+            selection=SelectionConfig(pre_nms_top_n=6000, post_nms_top_n=1000),
+            input=_shortest_side_rule(600, 1000),
+        )
+
+    return config
+
+
+def _resnet50_c4() -> ModelConfig:
+    return ModelConfig(
+        architecture="rpn_resnet50_c4",
+        backbone=BackboneConfig("resnet50_c4"),
+        anchors=AnchorConfig(sizes=((32.0, 64.0, 128.0, 256.0, 512.0),)),  # detectron2's C4 models
+        selection=SelectionConfig(pre_nms_top_n=6000, post_nms_top_n=1000),
+        input=_shortest_side_rule(800, 1333),
+    )
+
+
+def _resnet_fpn(backbone: str) -> Callable[[], ModelConfig]:
+    def config() -> ModelConfig:
+        return ModelConfig(
+            architecture=f"rpn_{backbone}",
+            backbone=BackboneConfig(backbone),
+            anchors=AnchorConfig(sizes=_TORCHVISION_FPN_SIZES),
+            input=_shortest_side_rule(800, 1333),
+        )
+
+    return config
+
+
+def _mobilenet(name: str, rule: InputRule, top_n: int) -> Callable[[], ModelConfig]:
+    def config() -> ModelConfig:
+        return ModelConfig(
+            architecture=f"rpn_{name}",
+            backbone=BackboneConfig("mobilenet_v3_large_fpn"),
+            anchors=AnchorConfig(sizes=((32.0, 64.0, 128.0, 256.0, 512.0),) * 3),
+            # torchvision's own figures for these two detectors
+            selection=SelectionConfig(pre_nms_top_n=top_n, post_nms_top_n=top_n, score_threshold=0.05),
+            input=rule,
+        )
+
+    return config
+
+
+def _regnet_x_400mf() -> ModelConfig:
+    """The embedded default: small enough to train from scratch on a CPU in hours, and to serve on one.
+
+    Twelve sizes in geometric steps of 1.36, three to a level, from 10 to 300 px on a canvas of 320: small anchors
+    matter most, since two thirds of the objects are under a tenth of the picture's side.
+    """
+    return ModelConfig(
+        architecture="rpn_regnet_x_400mf_fpn",
+        backbone=BackboneConfig("regnet_x_400mf_fpn", fpn_channels=128),
+        anchors=AnchorConfig(
+            sizes=((10.0, 13.6, 18.5), (25.2, 34.3, 46.7), (63.5, 86.4, 117.6), (160.0, 217.7, 300.0)),
+            convention="centred",
+        ),
+        input=longest_side_rule(320),
+    )
+
+
+ARCHITECTURES: dict[str, Callable[[], ModelConfig]] = {
+    "rpn_vgg16": _vgg16("softmax"),
+    "rpn_vgg16_sigmoid": _vgg16("sigmoid"),
+    "rpn_resnet50_c4": _resnet50_c4,
+    "rpn_resnet50_fpn": _resnet_fpn("resnet50_fpn"),
+    "rpn_resnet101_fpn": _resnet_fpn("resnet101_fpn"),
+    "rpn_mobilenet_v3_large_fpn": _mobilenet("mobilenet_v3_large_fpn", _shortest_side_rule(800, 1333), 1000),
+    "rpn_mobilenet_v3_large_320_fpn": _mobilenet("mobilenet_v3_large_320_fpn", _shortest_side_rule(320, 640), 150),
+    "rpn_regnet_x_400mf_fpn": _regnet_x_400mf,
+}

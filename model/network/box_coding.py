@@ -1,0 +1,39 @@
+"""Boxes to deltas and back (Faster R-CNN, equation 2; R-CNN, appendix C).
+
+A delta is (dx, dy, dw, dh): the shift of the centre in units of the anchor's sides, and the logarithm of the sides'
+ratios. The order of operations follows torchvision's ``BoxCoder``, so that fp32 results agree to the last bit.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+
+# A predicted side is at most 1000/16 times its anchor's: exp() of an untrained or broken network must not overflow.
+# detectron2's and torchvision's bound; a 16 px anchor then never becomes a box of over 1000 px.
+SCALE_CLAMP = math.log(1000.0 / 16)
+
+
+def encode_boxes(boxes: Tensor, anchors: Tensor) -> Tensor:
+    """The deltas (..., 4) that turn ``anchors`` into ``boxes``, both ``xyxy`` (..., 4) with positive sides."""
+    anchor_x, anchor_y, anchor_w, anchor_h = _centres_and_sides(anchors)
+    x, y, w, h = _centres_and_sides(boxes)
+    shifts = ((x - anchor_x) / anchor_w, (y - anchor_y) / anchor_h)
+    return torch.stack((*shifts, torch.log(w / anchor_w), torch.log(h / anchor_h)), dim=-1)
+
+
+def decode_deltas(deltas: Tensor, anchors: Tensor) -> Tensor:
+    """The ``xyxy`` boxes (..., 4) that ``deltas`` (..., 4) make of ``anchors`` (..., 4). Inverse of `encode_boxes`."""
+    anchor_x, anchor_y, anchor_w, anchor_h = _centres_and_sides(anchors)
+    dx, dy, dw, dh = deltas.unbind(dim=-1)
+    x = dx * anchor_w + anchor_x
+    y = dy * anchor_h + anchor_y
+    half_w = 0.5 * (torch.exp(torch.clamp(dw, max=SCALE_CLAMP)) * anchor_w)
+    half_h = 0.5 * (torch.exp(torch.clamp(dh, max=SCALE_CLAMP)) * anchor_h)
+    return torch.stack((x - half_w, y - half_h, x + half_w, y + half_h), dim=-1)
+
+
+def _centres_and_sides(boxes: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    x1, y1, x2, y2 = boxes.unbind(dim=-1)
+    width, height = x2 - x1, y2 - y1
+    return x1 + 0.5 * width, y1 + 0.5 * height, width, height

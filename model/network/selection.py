@@ -1,0 +1,94 @@
+"""From scored anchors to ranked proposals: top-k per level, decode, clip, drop, NMS, rank.
+
+As torchvision's ``RegionProposalNetwork.filter_proposals``, step by step and to the last bit in fp32, but for what it
+leaves out: only the top-k are decoded, anchors in the padding never compete, non-finite values never survive, and the
+scores come back with the boxes.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torchvision.ops import batched_nms
+
+from model.config import SelectionConfig
+from model.network.anchors import LevelAnchors
+from model.network.box_coding import decode_deltas
+from model.network.rpn import ScoredAnchors
+from model.structures import Selection
+
+_NEVER = -torch.inf  # the logit of an anchor that does not compete
+
+
+@dataclass(frozen=True, slots=True)
+class SelectedBoxes:
+    """One picture's proposals on its canvas: boxes float32 (K, 4) ``xyxy``, scores float32 (K,), highest first."""
+
+    boxes: Tensor
+    scores: Tensor
+    truncated: bool
+
+
+def select_proposals(
+    scored: ScoredAnchors, contents: Tensor, config: SelectionConfig, selections: Sequence[Selection]
+) -> list[SelectedBoxes]:
+    """Each picture's proposals, as its own ``Selection`` asks.
+
+    ``contents``: float32 (N, 2), the (width, height) that each picture covers of its canvas; boxes are clipped to it.
+    Work before NMS is one pass for the whole batch; NMS is per picture, within each level.
+    """
+    candidates = _top_candidates(scored, contents, config.pre_nms_top_n)
+    boxes = _clip(candidates.boxes, contents)
+    scores = candidates.logits.sigmoid()
+    sides = boxes[..., 2:] - boxes[..., :2]
+    floors = torch.tensor([max(s.score_threshold, config.score_threshold) for s in selections], device=scores.device)
+    keep = (candidates.logits > _NEVER) & (sides >= config.min_side).all(dim=-1)  # NaN sides compare false
+    keep &= boxes.isfinite().all(dim=-1) & (scores >= floors[:, None])
+    return [
+        _suppress(boxes[n, keep[n]], scores[n, keep[n]], candidates.levels[keep[n]], config, selection)
+        for n, selection in enumerate(selections)
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidates:
+    """The K highest anchors of all levels: boxes (N, K, 4), logits (N, K), levels (K,)."""
+
+    boxes: Tensor
+    logits: Tensor
+    levels: Tensor
+
+
+def _top_candidates(scored: ScoredAnchors, contents: Tensor, top_n: int) -> _Candidates:
+    boxes, logits, levels = [], [], []
+    for level, (level_logits, deltas, anchors) in enumerate(
+        zip(scored.logits, scored.deltas, scored.anchors, strict=True)
+    ):
+        competing = _competing(level_logits.float(), anchors, contents)
+        top, index = competing.topk(min(top_n, competing.shape[1]), dim=1)
+        top_deltas = deltas.float().gather(1, index[..., None].expand(-1, -1, 4))
+        boxes.append(decode_deltas(top_deltas, anchors.boxes[index]))
+        logits.append(top)
+        levels.append(torch.full((top.shape[1],), level, device=top.device))
+    return _Candidates(torch.cat(boxes, dim=1), torch.cat(logits, dim=1), torch.cat(levels))
+
+
+def _competing(logits: Tensor, anchors: LevelAnchors, contents: Tensor) -> Tensor:
+    """The logits, with those of anchors in the padding and the non-finite ones replaced by minus infinity."""
+    inside = (anchors.centres < contents[:, None, :]).all(dim=-1)  # (N, R_l)
+    return torch.where(inside & logits.isfinite(), logits, _NEVER)
+
+
+def _clip(boxes: Tensor, contents: Tensor) -> Tensor:
+    limits = contents.repeat(1, 2)[:, None, :]  # (N, 1, 4)
+    return torch.minimum(boxes.clamp(min=0), limits)
+
+
+def _suppress(
+    boxes: Tensor, scores: Tensor, levels: Tensor, config: SelectionConfig, selection: Selection
+) -> SelectedBoxes:
+    keep = batched_nms(boxes, scores, levels, selection.nms_iou)
+    limit = min(selection.top_n, config.post_nms_top_n)
+    top = keep[:limit]
+    return SelectedBoxes(boxes[top], scores[top], truncated=len(keep) > limit)
