@@ -3,8 +3,16 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from model.imaging.canvas import InputRule
-from model.structures import ModelInfo, PixelArray, Placement, Proposals, Selection
+import numpy as np
+import torch
+
+from model.checkpoints.checkpoint import Checkpoint, load_checkpoint
+from model.checkpoints.restore import restore_network
+from model.device import choose_device
+from model.errors import DeviceOutOfMemory
+from model.network.network import ProposalNetwork
+from model.network.selection import SelectedBoxes, select_proposals
+from model.structures import Canvas, ImageSize, ModelInfo, PixelArray, Placement, Proposals, Selection
 
 
 class Predictor:
@@ -14,21 +22,92 @@ class Predictor:
     another is much slower.
     """
 
-    info: ModelInfo
-    input_rule: InputRule
-    max_top_n: int
+    def __init__(self, network: ProposalNetwork, checkpoint: Checkpoint, device: torch.device) -> None:
+        # channels_last: convolutions read a pixel's channels together, faster on a CPU and on tensor cores
+        self._network = network.eval().to(device).to(memory_format=torch.channels_last)
+        self._device = device
+        self._selection = checkpoint.config.selection
+        self.input_rule = checkpoint.config.input
+        self.max_top_n = checkpoint.config.selection.post_nms_top_n
+        self.info = ModelInfo(
+            name=checkpoint.name,
+            version=checkpoint.version,
+            digest=checkpoint.digest,
+            architecture=checkpoint.config.architecture,
+            parameters=sum(p.numel() for p in network.parameters()),
+            input_rule=str(checkpoint.config.input),
+            provenance=checkpoint.provenance,
+            metrics=checkpoint.metrics,
+        )
 
     @classmethod
     def load(cls, path: Path, *, device: str = "auto") -> "Predictor":
-        """Read, check and place a checkpoint."""
-        raise NotImplementedError
+        """Read and check a checkpoint, and place its network on the device.
 
-    def warm_up(self, batch_sizes: Sequence[int]) -> None:
-        """Run every canvas at these batch sizes once."""
-        raise NotImplementedError
+        Raises:
+            CheckpointError: the file is not a sound checkpoint of ours.
+            DeviceError: there is no such device here.
+        """
+        chosen = choose_device(device)
+        checkpoint = load_checkpoint(path)
+        return cls(restore_network(checkpoint, path), checkpoint, chosen)
+
+    @property
+    def device(self) -> str:
+        """Where it runs: ``cpu``, ``cuda``, ``cuda:1``."""
+        return str(self._device)
+
+    def warm_up(self, batch_sizes: Sequence[int] = (1,)) -> None:
+        """Run every canvas at these batch sizes once, so that no caller pays for a shape's first time."""
+        for canvas in self.input_rule.canvases:
+            for size in batch_sizes:
+                pixels = np.zeros((size, canvas.height, canvas.width, 3), dtype=np.uint8)
+                self.predict(pixels, [_whole(canvas)] * size, [Selection()] * size)
 
     def predict(
         self, pixels: PixelArray, placements: Sequence[Placement], selections: Sequence[Selection]
     ) -> list[Proposals]:
-        """The proposals of N pictures on one canvas, each as its own caller wants them."""
-        raise NotImplementedError
+        """The proposals of N pictures on one canvas, each as its own caller wants them.
+
+        ``pixels``: uint8 (N, H, W, 3), RGB, as `draw_on_canvas` lays them. The boxes come back in the pixels of each
+        upright picture before resizing.
+
+        Raises:
+            ValueError: the three arguments are not of one length, or the pixels not uint8 (N, H, W, 3).
+            DeviceOutOfMemory: a smaller batch may pass.
+        """
+        if pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[3] != 3:
+            raise ValueError(f"pixels must be uint8 (N, H, W, 3), not {pixels.dtype} {pixels.shape}")
+        if not len(pixels) == len(placements) == len(selections):
+            raise ValueError(f"{len(pixels)} pictures, {len(placements)} placements, {len(selections)} selections")
+        if not len(pixels):
+            return []
+        try:
+            selected = self._select(pixels, placements, selections)
+        except torch.OutOfMemoryError as error:
+            torch.cuda.empty_cache()
+            raise DeviceOutOfMemory(f"{self.device} cannot hold a batch of {len(pixels)}") from error
+        return [_restore(boxes, placement) for boxes, placement in zip(selected, placements, strict=True)]
+
+    @torch.inference_mode()
+    def _select(
+        self, pixels: PixelArray, placements: Sequence[Placement], selections: Sequence[Selection]
+    ) -> list[SelectedBoxes]:
+        sizes = [(p.content.width, p.content.height) for p in placements]
+        contents = torch.tensor(sizes, dtype=torch.float32, device=self._device)
+        scored = self._network(torch.from_numpy(pixels).to(self._device), contents)
+        return select_proposals(scored, contents, self._selection, selections)
+
+
+def _whole(canvas: Canvas) -> Placement:
+    """The placement of a picture that fills its canvas at full scale."""
+    size = ImageSize(canvas.width, canvas.height)
+    return Placement(size, size, canvas)
+
+
+def _restore(selected: SelectedBoxes, placement: Placement) -> Proposals:
+    """Canvas pixels to the upright picture's own."""
+    scale = np.array([placement.scale_x, placement.scale_y] * 2, dtype=np.float32)
+    limit = np.array([placement.image.width, placement.image.height] * 2, dtype=np.float32)
+    boxes = np.minimum(selected.boxes.cpu().numpy() / scale, limit)  # rounding must not leave the picture
+    return Proposals(boxes, selected.scores.cpu().numpy(), selected.truncated)

@@ -50,9 +50,13 @@ class InputRule:
         if holding:
             return Placement(image, content, min(holding, key=lambda c: (c.pixels, c)))
         canvas = max(self.canvases, key=lambda c: (_room(c, content), -c.pixels, c))
-        shrunk = scaled(image, self._scale(image) * _room(canvas, content))
-        fitted = ImageSize(min(shrunk.width, canvas.width), min(shrunk.height, canvas.height))
-        return Placement(image, fitted, canvas)
+        return self.place_on(image, canvas)
+
+    def place_on(self, image: ImageSize, canvas: Canvas, zoom: float = 1.0) -> Placement:
+        """The placement on a given canvas, as large as it holds, times ``zoom`` (at most 1): for training."""
+        scale = min(canvas.width / image.width, canvas.height / image.height) * zoom
+        content = scaled(image, scale)
+        return Placement(image, ImageSize(min(content.width, canvas.width), min(content.height, canvas.height)), canvas)
 
     def _scale(self, image: ImageSize) -> float:
         longest, shortest = max(image.width, image.height), min(image.width, image.height)

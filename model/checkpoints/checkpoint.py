@@ -1,0 +1,145 @@
+"""A checkpoint: one safetensors file that carries its own architecture, input rule, provenance and metrics.
+
+The metadata holds one JSON document under `_KEY`, with a digest of all tensors (names, types, shapes, bytes) and of
+the document itself, so that a file that was changed on its way is refused. Nothing in a file is ever run: safetensors
+holds plain arrays, and anything else is refused by name.
+"""
+
+import hashlib
+import json
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from model.config import ModelConfig
+from model.errors import CheckpointError, ConfigError
+
+FORMAT = "region-proposal-checkpoint"
+FORMAT_VERSION = 1
+_KEY = "checkpoint"
+_DIGEST_KEY = "digest"
+# safetensors' own bound on its header; past it a file is not worth asking the library about
+_MAX_HEADER = 100_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A trained network, all that is needed to build, feed and judge it.
+
+    ``provenance``: data, recipe, seed, hardware, time; ``metrics``: measured figures; ``digest``: ``sha256:...`` over
+    everything else, which answers carry so that a client knows which weights it was served by.
+    """
+
+    name: str
+    version: str
+    config: ModelConfig
+    state_dict: Mapping[str, Tensor]
+    provenance: dict[str, Any] = field(default_factory=dict)
+    metrics: dict[str, Any] = field(default_factory=dict)
+    digest: str = ""
+
+    def _document(self) -> dict[str, Any]:
+        return {
+            "format": FORMAT,
+            "format_version": FORMAT_VERSION,
+            "name": self.name,
+            "version": self.version,
+            "config": self.config.to_dict(),
+            "provenance": self.provenance,
+            "metrics": self.metrics,
+        }
+
+
+def save_checkpoint(checkpoint: Checkpoint, path: Path) -> str:
+    """Write it, whole or not at all, and return its digest."""
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in checkpoint.state_dict.items()}
+    document = json.dumps(checkpoint._document(), sort_keys=True)
+    digest = _digest(tensors, document)
+    partial = path.with_name(path.name + ".partial")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_file(tensors, partial, metadata={_KEY: document, _DIGEST_KEY: digest})
+    partial.replace(path)
+    return digest
+
+
+def load_checkpoint(path: Path) -> Checkpoint:
+    """Read a checkpoint and check all of it.
+
+    Raises:
+        CheckpointError: the file is missing, truncated, changed, foreign, or a pickle; one line that says which.
+    """
+    _check_signature(path)
+    try:
+        with safe_open(path, framework="pt", device="cpu") as file:
+            metadata = dict(file.metadata() or {})
+            if _KEY not in metadata:
+                raise CheckpointError(f"{path}: safetensors, but not a checkpoint of this service (no metadata of ours)")
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{path}: truncated or damaged ({error})") from error
+    if metadata.get(_DIGEST_KEY) != _digest(tensors, metadata[_KEY]):
+        raise CheckpointError(f"{path}: its content does not match its own digest: damaged or tampered with")
+    return _parse(path, metadata, tensors)
+
+
+def file_sha256(path: Path) -> str:
+    """The SHA-256 of the file's bytes, as its card states it."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _parse(path: Path, metadata: dict[str, str], tensors: dict[str, Tensor]) -> Checkpoint:
+    try:
+        document = json.loads(metadata[_KEY])
+        if document["format"] != FORMAT or document["format_version"] != FORMAT_VERSION:
+            raise CheckpointError(
+                f"{path}: format {document['format']} {document['format_version']}, not {FORMAT} {FORMAT_VERSION}"
+            )
+        return Checkpoint(
+            name=str(document["name"]),
+            version=str(document["version"]),
+            config=ModelConfig.from_dict(document["config"]),
+            state_dict=tensors,
+            provenance=dict(document["provenance"]),
+            metrics=dict(document["metrics"]),
+            digest=metadata[_DIGEST_KEY],
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{path}: its metadata are not those of a checkpoint ({error!r})") from error
+    except ConfigError as error:
+        raise CheckpointError(f"{path}: {error}") from error
+
+
+def _check_signature(path: Path) -> None:
+    """Refuse, by what they are, the files that people hand in by mistake, before a parser sees them."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(8 + 1)
+        size = path.stat().st_size
+    except OSError as error:
+        raise CheckpointError(f"{path}: {error.strerror or error}") from error
+    if head.startswith(b"PK") or head[:1] == b"\x80":
+        raise CheckpointError(f"{path}: a pickle or PyTorch archive, which can run code: only safetensors are read")
+    if len(head) < 9:
+        raise CheckpointError(f"{path}: truncated or damaged ({size} bytes)")
+    (header,) = struct.unpack("<Q", head[:8])
+    if head[8:] != b"{" or header > _MAX_HEADER:
+        raise CheckpointError(f"{path}: not a safetensors file")
+    if header + 8 > size:
+        raise CheckpointError(f"{path}: truncated or damaged (its header alone needs {header + 8} bytes, it has {size})")
+
+
+def _digest(tensors: Mapping[str, Tensor], document: str) -> str:
+    sha = hashlib.sha256(document.encode())
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        sha.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        sha.update(tensor.contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return f"sha256:{sha.hexdigest()}"

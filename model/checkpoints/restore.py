@@ -1,0 +1,37 @@
+"""A checkpoint back to the network that it was."""
+
+from pathlib import Path
+
+import torch
+
+from model.checkpoints.checkpoint import Checkpoint
+from model.errors import CheckpointError, ConfigError
+from model.network.network import ProposalNetwork, build_network
+
+
+def restore_network(checkpoint: Checkpoint, path: Path) -> ProposalNetwork:
+    """The network with the checkpoint's weights, float32, in evaluation mode.
+
+    Raises:
+        CheckpointError: the weights are not those of the architecture; the message names the first that does not fit.
+    """
+    try:
+        with torch.device("meta"):  # no time goes to random weights that are thrown away
+            network = build_network(checkpoint.config)
+    except ConfigError as error:
+        raise CheckpointError(f"{path}: {error}") from error
+    expected = network.state_dict()
+    if missing := sorted(expected.keys() - checkpoint.state_dict.keys()):
+        raise CheckpointError(f"{path}: weights {missing[0]!r} are missing ({len(missing)} in all)")
+    if foreign := sorted(checkpoint.state_dict.keys() - expected.keys()):
+        raise CheckpointError(f"{path}: weights {foreign[0]!r} do not belong to {checkpoint.config.architecture}")
+    for name, tensor in checkpoint.state_dict.items():
+        if tensor.shape != expected[name].shape:
+            shapes = f"{tuple(tensor.shape)}, not {tuple(expected[name].shape)}"
+            raise CheckpointError(f"{path}: weights {name!r} have shape {shapes}")
+        if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
+            raise CheckpointError(f"{path}: weights {name!r} hold values that are not finite")
+    values = {name: t.to(expected[name].dtype) for name, t in checkpoint.state_dict.items()}
+    network.load_state_dict(values, assign=True)
+    network.normalisation = type(network.normalisation)(checkpoint.config.input)  # its buffers are not in the file
+    return network.eval()

@@ -1,0 +1,109 @@
+"""`rpn train`: train an RPN on COCO-format data."""
+
+import argparse
+import logging
+import platform
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from model.allocator import keep_freed_memory
+from model.architectures import ARCHITECTURES, architecture
+from model.checkpoints.checkpoint import Checkpoint, load_checkpoint
+from model.checkpoints.restore import restore_network
+from model.config import ModelConfig, longest_side_rule
+from model.device import choose_device
+from model.errors import ConfigError, DataError
+from model.training.annotations import AnnotatedPicture, read_coco
+from model.training.loop import STATE_FILE, Run, Trainer
+from model.training.recipe import Recipe
+
+_DEFAULTS = Recipe()
+
+
+def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Declare the command."""
+    parser = subparsers.add_parser("train", help="train a network on COCO-format data")
+    parser.set_defaults(run=run)
+    add = parser.add_argument
+    add("--data", type=Path, required=True, help="a folder with train.json, val.json (both COCO) and images/")
+    add("--out", type=Path, required=True, help="the run's folder; one that holds a stopped run is resumed")
+    add("--name", help="the model's name in its checkpoint (default: the name of --data)")
+    add("--architecture", default="rpn_regnet_x_400mf_fpn", choices=list(ARCHITECTURES), metavar="NAME",
+        help=f"one of {', '.join(ARCHITECTURES)} (default: %(default)s)")
+    add("--from", dest="start", type=Path, help="a checkpoint to start from; its architecture is taken")
+    add("--input-size", type=int, help="the longest side in pixels, instead of the architecture's")
+    add("--epochs", type=int, default=_DEFAULTS.epochs, help="default: %(default)s")
+    add("--batch-size", type=int, default=_DEFAULTS.batch_size, help="default: %(default)s")
+    add("--learning-rate", type=float, default=_DEFAULTS.learning_rate, help="default: %(default)s")
+    add("--precision", choices=("fp32", "bf16"), default=_DEFAULTS.precision, help="default: %(default)s")
+    add("--seed", type=int, default=_DEFAULTS.seed, help="default: %(default)s")
+    add("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
+    add("--workers", type=int, default=1, help="processes that decode pictures (default: %(default)s)")
+    add("--limit", type=int, help="use only the first so many pictures of each file, for a trial")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Train, and say where the checkpoints are."""
+    keep_freed_memory()
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    start = load_checkpoint(arguments.start) if arguments.start else None
+    config = _config(arguments, start)
+    recipe = Recipe(
+        epochs=arguments.epochs,
+        batch_size=arguments.batch_size,
+        learning_rate=arguments.learning_rate,
+        precision=arguments.precision,
+        seed=arguments.seed,
+    )
+    trainer = Trainer(
+        Run(
+            name=arguments.name or arguments.data.resolve().name,
+            config=config,
+            recipe=recipe,
+            train=_pictures(arguments.data / "train.json", arguments.limit),
+            validation=_pictures(arguments.data / "val.json", arguments.limit),
+            folder=arguments.out,
+            device=choose_device(arguments.device),
+            workers=arguments.workers,
+            start=None if start is None else dict(restore_network(start, arguments.start).state_dict()),
+            provenance=_provenance(start),
+        )
+    )
+    try:
+        trainer.train()
+    except KeyboardInterrupt:
+        print(f"stopped; the same command goes on from {arguments.out / STATE_FILE}")  # noqa: T201
+        raise
+    print(f"checkpoints are in {arguments.out}")  # noqa: T201 - a command's answer
+    return 0
+
+
+def _config(arguments: argparse.Namespace, start: Checkpoint | None) -> ModelConfig:
+    config = architecture(arguments.architecture) if start is None else start.config
+    if arguments.input_size is None:
+        return config
+    if config.input.fit != "longest":
+        raise ConfigError(f"--input-size: {config.architecture} is fed by its {config.input.fit} side")
+    return replace(config, input=longest_side_rule(arguments.input_size))
+
+
+def _pictures(path: Path, limit: int | None) -> list[AnnotatedPicture]:
+    pictures = read_coco(path)[:limit]
+    if missing := next((p.path for p in pictures if not p.path.is_file()), None):
+        raise DataError(f"{path}: its picture {missing} is not there")
+    return pictures
+
+
+def _provenance(start: Checkpoint | None) -> dict[str, Any]:
+    hardware = torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {torch.get_num_threads()} threads"
+    provenance: dict[str, Any] = {
+        "hardware": hardware,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+    }
+    if start is not None:
+        provenance["started_from"] = {"digest": start.digest, **start.provenance}
+    return provenance

@@ -1,0 +1,1 @@
+"""Evaluation: average recall of proposals against annotated boxes."""

@@ -1,0 +1,54 @@
+"""A network's recall on a data set, by the path that serves it."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+
+import numpy as np
+from tqdm import tqdm
+
+from model.evaluation.recall import BUDGETS, Recall, RecallInput, measure_recall
+from model.predictor import Predictor
+from model.structures import Canvas, Selection
+from model.training.annotations import AnnotatedPicture
+from model.training.dataset import CanvasDataset, CanvasSample
+
+# NMS at 0.7 is the paper's and the field's for proposals.
+_NMS_IOU = 0.7
+
+
+def evaluate(
+    predictor: Predictor,
+    pictures: Sequence[AnnotatedPicture],
+    *,
+    batch_size: int = 8,
+    nms_iou: float = _NMS_IOU,
+    progress: bool = True,
+) -> Recall:
+    """Average recall on annotated pictures, each placed, predicted and restored exactly as in service."""
+    samples = CanvasDataset(pictures, predictor.input_rule)
+    selection = Selection(top_n=max(BUDGETS), nms_iou=nms_iou)
+    results = []
+    with tqdm(total=len(pictures), desc="evaluate", unit="picture", disable=not progress, leave=False) as bar:
+        for indices, batch in _batches(samples, batch_size):
+            pixels = np.stack([s.pixels for s in batch])
+            answers = predictor.predict(pixels, [s.placement for s in batch], [selection] * len(batch))
+            for index, answer in zip(indices, answers, strict=True):
+                results.append(RecallInput(answer.boxes, pictures[index].boxes))
+            bar.update(len(batch))
+    return measure_recall(results)
+
+
+def _batches(samples: CanvasDataset, batch_size: int) -> Iterator[tuple[list[int], list[CanvasSample]]]:
+    gathered: dict[Canvas, list[tuple[int, CanvasSample]]] = defaultdict(list)
+    for index in range(len(samples)):
+        sample = samples[index, 0]
+        row = gathered[sample.placement.canvas]
+        row.append((index, sample))
+        if len(row) == batch_size:
+            yield _split(gathered.pop(sample.placement.canvas))
+    yield from (_split(row) for row in gathered.values())
+
+
+def _split(row: Iterable[tuple[int, CanvasSample]]) -> tuple[list[int], list[CanvasSample]]:
+    indices, samples = zip(*row, strict=True)
+    return list(indices), list(samples)

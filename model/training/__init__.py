@@ -1,0 +1,1 @@
+"""Training: data sets, augmentation, anchor assignment and sampling, losses, the loop."""

@@ -1,0 +1,155 @@
+"""Annotated pictures to training samples and batches: decode, augment, onto the canvas as in service."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset, Sampler
+
+from model.errors import DataError, PictureError
+from model.imaging.canvas import InputRule, draw_on_canvas
+from model.imaging.decoding import Picture
+from model.structures import Canvas, FloatArray, ImageSize, PixelArray, Placement
+from model.training.annotations import AnnotatedPicture
+from model.training.augmentation import AugmentationConfig, Sample, augment
+
+# Far above any photograph that a data set holds on purpose; a bomb would otherwise take the training down.
+_MAX_PIXELS = 200_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class CanvasSample:
+    """One picture on its canvas: pixels uint8 (H, W, 3); boxes and ignored (_, 4) ``xyxy`` in canvas pixels."""
+
+    pixels: PixelArray
+    placement: Placement
+    boxes: FloatArray
+    ignored: FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """N pictures of one canvas, their boxes padded to the longest list.
+
+    ``pixels``: uint8 (N, H, W, 3); ``contents``: float32 (N, 2) as (width, height); ``boxes``: float32 (N, G, 4);
+    ``counts``: int64 (N,), how many of a row are boxes; ``ignored``: float32 (N, I, 4), padded with empty boxes.
+    """
+
+    pixels: Tensor
+    contents: Tensor
+    boxes: Tensor
+    counts: Tensor
+    ignored: Tensor
+
+    def to(self, device: torch.device) -> "Batch":
+        """The same on a device."""
+        moved = (getattr(self, name).to(device, non_blocking=True) for name in Batch.__slots__)
+        return Batch(*moved)
+
+
+class CanvasDataset(Dataset[CanvasSample]):
+    """A data set of `CanvasSample`, indexed by (position, epoch): the variant depends on the two and the seed alone.
+
+    So a resumed run sees exactly the samples that the interrupted one would have seen, with any number of workers.
+    """
+
+    def __init__(
+        self,
+        pictures: Sequence[AnnotatedPicture],
+        rule: InputRule,
+        augmentation: AugmentationConfig | None = None,
+        seed: int = 0,
+    ) -> None:
+        self.pictures = pictures
+        self.rule = rule
+        self.augmentation = augmentation
+        self.seed = seed
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    def __getitem__(self, key: tuple[int, int]) -> CanvasSample:
+        index, epoch = key
+        sample = self._decoded(self.pictures[index])
+        if self.augmentation is not None:
+            sample = augment(sample, self.augmentation, np.random.default_rng((self.seed, epoch, index)))
+        return self._placed(sample, self.rule.place(self.pictures[index].size).canvas)
+
+    def _decoded(self, annotated: AnnotatedPicture) -> Sample:
+        try:
+            picture = Picture(annotated.path.read_bytes(), max_pixels=_MAX_PIXELS)
+            decoded = picture.decode()
+        except OSError as error:
+            raise DataError(f"{annotated.path}: {error.strerror or error}") from error
+        except PictureError as error:
+            raise DataError(f"{annotated.path}: {error}") from error
+        if picture.header.size != annotated.size:
+            raise DataError(f"{annotated.path}: is {picture.header.size}, annotated as {annotated.size}")
+        return Sample(decoded, annotated.boxes, annotated.ignored)
+
+    def _placed(self, sample: Sample, canvas: Canvas) -> CanvasSample:
+        size = ImageSize(*sample.picture.size)
+        if self.augmentation is None:
+            placement = self.rule.place(size)
+        else:  # a crop stays on the canvas of the whole picture, which its batch has
+            placement = self.rule.place_on(size, canvas, sample.zoom)
+        scale = np.array([placement.scale_x, placement.scale_y] * 2, dtype=np.float32)
+        pixels = draw_on_canvas(sample.picture, placement)
+        return CanvasSample(pixels, placement, sample.boxes * scale, sample.ignored * scale)
+
+
+class CanvasBatchSampler(Sampler[list[tuple[int, int]]]):
+    """Batches of one canvas each, shuffled anew each epoch, as a batch in service has one canvas.
+
+    What is left over at an epoch's end makes smaller batches, so that every picture is seen once an epoch. ``epoch``
+    chooses the order; the first ``start`` batches of it are skipped, for a run that is resumed.
+    """
+
+    def __init__(self, dataset: CanvasDataset, batch_size: int, seed: int) -> None:
+        self.canvases = [dataset.rule.place(p.size).canvas for p in dataset.pictures]
+        self.batch_size = batch_size
+        self.seed = seed
+        self.epoch = 0
+        self.start = 0
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        random = np.random.default_rng((self.seed, self.epoch))
+        gathered: dict[Canvas, list[tuple[int, int]]] = {}
+        batches = []
+        for index in random.permutation(len(self.canvases)).tolist():
+            row = gathered.setdefault(self.canvases[index], [])
+            row.append((index, self.epoch))
+            if len(row) == self.batch_size:
+                batches.append(gathered.pop(self.canvases[index]))
+        batches += gathered.values()
+        yield from (batches[i] for i in random.permutation(len(batches))[self.start :])
+
+    def __len__(self) -> int:
+        return self.in_epoch - self.start
+
+    @property
+    def in_epoch(self) -> int:
+        """The batches of a whole epoch."""
+        return sum(-(-count // self.batch_size) for count in Counter(self.canvases).values())
+
+
+def collate(samples: Sequence[CanvasSample]) -> Batch:
+    """One batch of samples that share a canvas."""
+    contents = [(s.placement.content.width, s.placement.content.height) for s in samples]
+    return Batch(
+        pixels=torch.from_numpy(np.stack([s.pixels for s in samples])),
+        contents=torch.tensor(contents, dtype=torch.float32),
+        boxes=_padded([s.boxes for s in samples]),
+        counts=torch.tensor([len(s.boxes) for s in samples]),
+        ignored=_padded([s.ignored for s in samples]),
+    )
+
+
+def _padded(rows: list[FloatArray]) -> Tensor:
+    padded = np.zeros((len(rows), max(len(r) for r in rows), 4), dtype=np.float32)
+    for target, row in zip(padded, rows, strict=True):
+        target[: len(row)] = row
+    return torch.from_numpy(padded)

@@ -1,0 +1,39 @@
+"""A training run's settings: stored in every checkpoint that it writes."""
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from model.errors import ConfigError
+from model.training.augmentation import AugmentationConfig
+from model.training.matcher import Matcher
+from model.training.sampler import AnchorSampler
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How a network is trained. The defaults suit training from scratch in batches of 16."""
+
+    epochs: int = 12
+    batch_size: int = 16
+    learning_rate: float = 1e-3  # AdamW's usual rate for convolutional networks from scratch
+    weight_decay: float = 0.05  # AdamW's usual companion; norms and biases are spared
+    warmup_steps: int = 300
+    clip_norm: float = 10.0  # far above a healthy step's norm: only an outlier's step is shortened
+    ema_decay: float = 0.998  # averages about the last 500 steps, under two epochs of 5,000 pictures
+    precision: Literal["fp32", "bf16"] = "fp32"
+    seed: int = 0
+    augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
+    matcher: Matcher = field(default_factory=Matcher)
+    sampler: AnchorSampler = field(default_factory=AnchorSampler)
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"recipe: {name} must be at least 1, not {getattr(self, name)}")
+        if not self.learning_rate > 0:
+            raise ConfigError(f"recipe: learning_rate must be positive, not {self.learning_rate}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return dataclasses.asdict(self)
