@@ -31,7 +31,9 @@ def architecture(name: str) -> ModelConfig:
 def _shortest_side_rule(size: int, max_size: int) -> InputRule:
     """torchvision's resize on canvases of the usual shapes: square, 4:3, 3:2, 16:9 and 2:1, either way up."""
     step = 32  # the coarsest stride before pooling; torchvision pads its batches to the same
-    longs = [min(-(-int(size * ratio) // step) * step, -(-max_size // step) * step) for ratio in (1.0, 4 / 3, 1.5, 16 / 9, 2)]
+    longs = [
+        min(-(-int(size * ratio) // step) * step, -(-max_size // step) * step) for ratio in (1.0, 4 / 3, 1.5, 16 / 9, 2)
+    ]
     short = -(-size // step) * step
     canvases: list[Canvas] = []
     for long in dict.fromkeys(longs):

@@ -80,7 +80,9 @@ def load_checkpoint(path: Path) -> Checkpoint:
         with safe_open(path, framework="pt", device="cpu") as file:
             metadata = dict(file.metadata() or {})
             if _KEY not in metadata:
-                raise CheckpointError(f"{path}: safetensors, but not a checkpoint of this service (no metadata of ours)")
+                raise CheckpointError(
+                    f"{path}: safetensors, but not a checkpoint of this service (no metadata of ours)"
+                )
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"{path}: truncated or damaged ({error})") from error
@@ -133,7 +135,9 @@ def _check_signature(path: Path) -> None:
     if head[8:] != b"{" or header > _MAX_HEADER:
         raise CheckpointError(f"{path}: not a safetensors file")
     if header + 8 > size:
-        raise CheckpointError(f"{path}: truncated or damaged (its header alone needs {header + 8} bytes, it has {size})")
+        raise CheckpointError(
+            f"{path}: truncated or damaged (its header alone needs {header + 8} bytes, it has {size})"
+        )
 
 
 def _digest(tensors: Mapping[str, Tensor], document: str) -> str:

@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-import torch
-
 from model.checkpoints.checkpoint import Checkpoint
 from model.errors import CheckpointError, ConfigError
 from model.network.network import ProposalNetwork, build_network
@@ -16,8 +14,7 @@ def restore_network(checkpoint: Checkpoint, path: Path) -> ProposalNetwork:
         CheckpointError: the weights are not those of the architecture; the message names the first that does not fit.
     """
     try:
-        with torch.device("meta"):  # no time goes to random weights that are thrown away
-            network = build_network(checkpoint.config)
+        network = build_network(checkpoint.config)
     except ConfigError as error:
         raise CheckpointError(f"{path}: {error}") from error
     expected = network.state_dict()
@@ -32,6 +29,5 @@ def restore_network(checkpoint: Checkpoint, path: Path) -> ProposalNetwork:
         if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
             raise CheckpointError(f"{path}: weights {name!r} hold values that are not finite")
     values = {name: t.to(expected[name].dtype) for name, t in checkpoint.state_dict.items()}
-    network.load_state_dict(values, assign=True)
-    network.normalisation = type(network.normalisation)(checkpoint.config.input)  # its buffers are not in the file
+    network.load_state_dict(values)
     return network.eval()

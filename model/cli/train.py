@@ -3,6 +3,8 @@
 import argparse
 import logging
 import platform
+import shlex
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -31,8 +33,13 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     add("--data", type=Path, required=True, help="a folder with train.json, val.json (both COCO) and images/")
     add("--out", type=Path, required=True, help="the run's folder; one that holds a stopped run is resumed")
     add("--name", help="the model's name in its checkpoint (default: the name of --data)")
-    add("--architecture", default="rpn_regnet_x_400mf_fpn", choices=list(ARCHITECTURES), metavar="NAME",
-        help=f"one of {', '.join(ARCHITECTURES)} (default: %(default)s)")
+    add(
+        "--architecture",
+        default="rpn_regnet_x_400mf_fpn",
+        choices=list(ARCHITECTURES),
+        metavar="NAME",
+        help=f"one of {', '.join(ARCHITECTURES)} (default: %(default)s)",
+    )
     add("--from", dest="start", type=Path, help="a checkpoint to start from; its architecture is taken")
     add("--input-size", type=int, help="the longest side in pixels, instead of the architecture's")
     add("--epochs", type=int, default=_DEFAULTS.epochs, help="default: %(default)s")
@@ -101,6 +108,7 @@ def _provenance(start: Checkpoint | None) -> dict[str, Any]:
     hardware = torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {torch.get_num_threads()} threads"
     provenance: dict[str, Any] = {
         "hardware": hardware,
+        "command": "rpn " + " ".join(shlex.quote(a) for a in sys.argv[1:]),
         "python": platform.python_version(),
         "torch": torch.__version__,
     }

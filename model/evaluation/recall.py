@@ -1,7 +1,7 @@
 """Average recall of class-agnostic proposals, by the COCO protocol (Hosang et al. 2015; Lin et al. 2014).
 
-A picture's N highest proposals are matched to its boxes greedily, the highest-scored first, each to the free box that it
-overlaps most; recall is the share of all boxes found; average recall is its mean over the IoU thresholds. The same
+A picture's N highest proposals are matched to its boxes greedily, the highest-scored first, each to the free box that
+it overlaps most; recall is the share of all boxes found; average recall is its mean over the IoU thresholds. The same
 numbers as pycocotools gives with ``useCats=0``, ``maxDets=N``; regions to ignore are no boxes and cost nothing.
 """
 
@@ -108,6 +108,5 @@ def _iou(first: FloatArray, second: FloatArray) -> npt.NDArray[np.float64]:
 
 
 def _areas(boxes: FloatArray) -> npt.NDArray[np.float64]:
-    sides = boxes[:, 2:].astype(np.float64) - boxes[:, :2]
-    result: npt.NDArray[np.float64] = sides.prod(axis=1)
-    return result
+    sides: npt.NDArray[np.float64] = boxes[:, 2:].astype(np.float64) - boxes[:, :2]
+    return sides[:, 0] * sides[:, 1]

@@ -27,7 +27,11 @@ class InputRule:
     size: int
     max_size: int
     canvases: tuple[Canvas, ...]
-    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)  # ImageNet's, as every torchvision backbone has it
+    mean: tuple[float, float, float] = (
+        0.485,
+        0.456,
+        0.406,
+    )  # ImageNet's, as every torchvision backbone has it
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
 
     def __post_init__(self) -> None:

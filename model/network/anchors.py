@@ -47,7 +47,12 @@ class AnchorGenerator:
         return self._kept[key]
 
     def _level(
-        self, canvas: Canvas, sizes: tuple[float, ...], stride: int, grid: tuple[int, int], device: torch.device
+        self,
+        canvas: Canvas,
+        sizes: tuple[float, ...],
+        stride: int,
+        grid: tuple[int, int],
+        device: torch.device,
     ) -> LevelAnchors:
         cell = cell_anchors(self.config, sizes, stride).to(device)  # (A, 4)
         step_y, step_x = stride, stride

@@ -102,7 +102,7 @@ def _resnet(build: Callable[..., nn.Module]) -> Callable[[NormLayer], Body]:
 
 def _mobilenet_v3_large(norm: NormLayer) -> Body:
     # torchvision's detector takes the last two stages, both at stride 32: the final 1x1 convolution widens the last.
-    features = models.mobilenet_v3_large(weights=None, norm_layer=norm).features
+    features = models.mobilenetv3.mobilenet_v3_large(weights=None, norm_layer=norm).features
     return Body(features, ("13", "16"), (32, 32), (160, 960))
 
 
@@ -111,10 +111,14 @@ def _regnet(build: Callable[..., models.RegNet]) -> Callable[[NormLayer], Body]:
         network = build(weights=None, norm_layer=norm)
         blocks = network.trunk_output
         layers = nn.Sequential(OrderedDict([("stem", network.stem), *blocks.named_children()]))
-        widths = tuple(list(block.children())[-1].f.c[0].out_channels for block in blocks.children())
+        widths = tuple(_last_convolution(block).out_channels for block in blocks.children())
         return Body(layers, ("block2", "block3", "block4"), (8, 16, 32), widths[1:])
 
     return body
+
+
+def _last_convolution(block: nn.Module) -> nn.Conv2d:
+    return [module for module in block.modules() if isinstance(module, nn.Conv2d)][-1]
 
 
 BACKBONES: dict[str, Callable[[NormLayer], Body]] = {

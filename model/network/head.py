@@ -1,5 +1,7 @@
 """The RPN head: a small network slid over the feature map (Faster R-CNN, section 3.1 and figure 3, left)."""
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 from torchvision.ops.misc import Conv2dNormActivation
@@ -20,9 +22,8 @@ class RPNHead(nn.Module):
         self.config = config
         channels = config.channels or in_channels
         widths = [in_channels] + [channels] * config.convolutions
-        pairs = zip(widths, widths[1:], strict=False)
         self.conv = nn.Sequential(
-            *(Conv2dNormActivation(a, b, kernel_size=3, norm_layer=None, inplace=True) for a, b in pairs)
+            *(Conv2dNormActivation(a, b, kernel_size=3, norm_layer=None) for a, b in pairwise(widths))
         )
         outputs = 2 if config.objectness == "softmax" else 1
         self.cls_logits = nn.Conv2d(channels, anchors_per_location * outputs, kernel_size=1)

@@ -75,7 +75,10 @@ def _cropped(sample: Sample, min_side: float, random: np.random.Generator) -> Sa
     cut = boxes[(shares > 0) & (shares < _MIN_VISIBLE)]
     picture = sample.picture.crop((left, top, left + crop_w, top + crop_h))
     return Sample(
-        picture, boxes[shares >= _MIN_VISIBLE], np.concatenate([ignored[ignored_shares > 0], cut]), sample.zoom
+        picture,
+        boxes[shares >= _MIN_VISIBLE],
+        np.concatenate([ignored[ignored_shares > 0], cut]),
+        sample.zoom,
     )
 
 

@@ -122,8 +122,13 @@ class Trainer:
         counted = 0
         description = f"epoch {self.progress.epoch + 1}/{self.run.recipe.epochs}"
         with tqdm(
-            loader, desc=description, unit="batch", initial=self.progress.step, total=self.batches.in_epoch,
-            disable=not self.show_progress, mininterval=1.0,
+            loader,
+            desc=description,
+            unit="batch",
+            initial=self.progress.step,
+            total=self.batches.in_epoch,
+            disable=not self.show_progress,
+            mininterval=1.0,
         ) as bar:
             for batch in bar:
                 started = time.monotonic()
@@ -150,7 +155,7 @@ class Trainer:
         if not math.isfinite(float(losses.total.detach())):
             raise FloatingPointError(f"the loss is {float(losses.total)} at step {self.progress.total}")
         self.optimizer.zero_grad(set_to_none=True)
-        losses.total.backward()
+        losses.total.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.network.parameters(), recipe.clip_norm)
         self.optimizer.step()
         self.average.update(self.network)
@@ -235,5 +240,8 @@ _SHOWN = ("objectness", "box", "AR@10", "AR@100", "AR@1000")
 def _optimizer(network: ProposalNetwork, recipe: Recipe) -> torch.optim.Optimizer:
     decayed = [p for p in network.parameters() if p.ndim > 1]
     spared = [p for p in network.parameters() if p.ndim <= 1]
-    groups = [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": spared, "weight_decay": 0.0}]
+    groups = [
+        {"params": decayed, "weight_decay": recipe.weight_decay},
+        {"params": spared, "weight_decay": 0.0},
+    ]
     return torch.optim.AdamW(groups, lr=recipe.learning_rate)

@@ -10,7 +10,10 @@ FOREGROUND, BACKGROUND, IGNORED = 1, 0, -1
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """``labels``: int8 (N, R), of `FOREGROUND`, `BACKGROUND`, `IGNORED`; ``matched``: int64 (N, R), each anchor's box."""
+    """What each anchor is to learn.
+
+    ``labels``: int8 (N, R), of `FOREGROUND`, `BACKGROUND`, `IGNORED`; ``matched``: int64 (N, R), each anchor's box.
+    """
 
     labels: Tensor
     matched: Tensor
@@ -28,7 +31,9 @@ class Matcher:
     background_iou: float = 0.3
     ignore_share: float = 0.5
 
-    def __call__(self, anchors: Tensor, competing: Tensor, boxes: Tensor, counts: Tensor, ignored: Tensor) -> Assignment:
+    def __call__(
+        self, anchors: Tensor, competing: Tensor, boxes: Tensor, counts: Tensor, ignored: Tensor
+    ) -> Assignment:
         """Assign anchors (R, 4), of which ``competing`` (N, R) lie in the picture, to boxes (N, G, 4).
 
         Only the first ``counts`` (N,) of each row of boxes are boxes; ``ignored`` (N, I, 4) are regions to ignore.

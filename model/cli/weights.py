@@ -1,0 +1,98 @@
+"""`rpn weights`: look into a checkpoint, and make a trained one ready to ship."""
+
+import argparse
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from model.allocator import keep_freed_memory
+from model.checkpoints.card import write_card
+from model.checkpoints.checkpoint import Checkpoint, file_sha256, load_checkpoint, save_checkpoint
+from model.checkpoints.restore import restore_network
+from model.device import choose_device
+from model.evaluation.evaluate import evaluate
+from model.network.network import build_network
+from model.predictor import Predictor
+from model.training.annotations import AnnotatedPicture, read_coco
+
+
+def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Declare the command."""
+    parser = subparsers.add_parser("weights", help="inspect a checkpoint, or make one ready to ship")
+    actions = parser.add_subparsers(dest="action", required=True)
+    show = actions.add_parser("show", help="check a checkpoint and print what it says of itself")
+    show.set_defaults(run=run_show)
+    show.add_argument("file", type=Path)
+    release = actions.add_parser("release", help="halve, measure and card a trained checkpoint")
+    release.set_defaults(run=run_release)
+    add = release.add_argument
+    add("file", type=Path, help="a checkpoint that `rpn train` wrote")
+    add("--out", type=Path, required=True, help="the file to ship; its card goes beside it, as .md")
+    add("--version", required=True, help="the version to ship it as")
+    add("--data", type=Path, required=True, help="the COCO instances file to measure it on")
+    add(
+        "--about",
+        type=Path,
+        help='JSON with texts for the card: {"data": ..., "limits": ..., "measured_on": ...}',
+    )
+    add("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
+
+
+def run_show(arguments: argparse.Namespace) -> int:
+    """Print the metadata as JSON."""
+    checkpoint = load_checkpoint(arguments.file)
+    restore_network(checkpoint, arguments.file)
+    facts = {
+        "name": checkpoint.name,
+        "version": checkpoint.version,
+        "digest": checkpoint.digest,
+        "sha256": file_sha256(arguments.file),
+        "config": checkpoint.config.to_dict(),
+        "provenance": checkpoint.provenance,
+        "metrics": checkpoint.metrics,
+    }
+    print(json.dumps(facts, indent=2))  # noqa: T201 - a command's answer
+    return 0
+
+
+def run_release(arguments: argparse.Namespace) -> int:
+    """Write the file to ship and its card."""
+    keep_freed_memory()
+    about = json.loads(arguments.about.read_text(encoding="utf-8")) if arguments.about else {}
+    trained = load_checkpoint(arguments.file)
+    halved = replace(trained, version=arguments.version, state_dict=_halved(trained))
+    pictures = read_coco(arguments.data)
+    device = choose_device(arguments.device)
+    place = about.pop("measured_on", arguments.data.name)
+    metrics = {
+        place: _measure(halved, arguments.file, pictures, device),
+        f"{place}, the same network before training": _measure_untrained(halved, pictures, device),
+    }
+    shipped = replace(halved, metrics=metrics, provenance={**trained.provenance, **about})
+    digest = save_checkpoint(shipped, arguments.out)
+    shipped = replace(shipped, digest=digest)
+    card = write_card(shipped, arguments.out.name, file_sha256(arguments.out), arguments.out.stat().st_size)
+    arguments.out.with_suffix(".md").write_text(card, encoding="utf-8")
+    print(card)  # noqa: T201 - a command's answer
+    return 0
+
+
+def _halved(checkpoint: Checkpoint) -> dict[str, torch.Tensor]:
+    """16-bit convolution weights; vectors (norms, biases) stay as they are: small, and a variance can pass 65,504."""
+    return {name: t.half() if t.ndim > 1 else t for name, t in checkpoint.state_dict.items()}
+
+
+def _measure(
+    checkpoint: Checkpoint, path: Path, pictures: list[AnnotatedPicture], device: torch.device
+) -> dict[str, Any]:
+    return evaluate(Predictor(restore_network(checkpoint, path), checkpoint, device), pictures).to_dict()
+
+
+def _measure_untrained(
+    checkpoint: Checkpoint, pictures: list[AnnotatedPicture], device: torch.device
+) -> dict[str, Any]:
+    torch.manual_seed(0)
+    return evaluate(Predictor(build_network(checkpoint.config), checkpoint, device), pictures).to_dict()
