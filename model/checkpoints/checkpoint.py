@@ -127,17 +127,15 @@ def _check_signature(path: Path) -> None:
         size = path.stat().st_size
     except OSError as error:
         raise CheckpointError(f"{path}: {error.strerror or error}") from error
-    if head.startswith(b"PK") or head[:1] == b"\x80":
+    if len(head) == 9 and head[8:] == b"{" and (header := struct.unpack("<Q", head[:8])[0]) <= _MAX_HEADER:
+        if header + 8 > size:
+            raise CheckpointError(f"{path}: truncated or damaged (its header needs {header + 8} bytes, it has {size})")
+        return
+    if head.startswith((b"PK", b"\x80")):
         raise CheckpointError(f"{path}: a pickle or PyTorch archive, which can run code: only safetensors are read")
     if len(head) < 9:
         raise CheckpointError(f"{path}: truncated or damaged ({size} bytes)")
-    (header,) = struct.unpack("<Q", head[:8])
-    if head[8:] != b"{" or header > _MAX_HEADER:
-        raise CheckpointError(f"{path}: not a safetensors file")
-    if header + 8 > size:
-        raise CheckpointError(
-            f"{path}: truncated or damaged (its header alone needs {header + 8} bytes, it has {size})"
-        )
+    raise CheckpointError(f"{path}: not a safetensors file")
 
 
 def _digest(tensors: Mapping[str, Tensor], document: str) -> str:

@@ -4,6 +4,7 @@ import argparse
 import logging
 import platform
 import shlex
+import signal
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -79,6 +80,8 @@ def run(arguments: argparse.Namespace) -> int:
             provenance=_provenance(start),
         )
     )
+    for stop in (signal.SIGINT, signal.SIGTERM):  # also where a shell started us in the background, deaf to Ctrl-C
+        signal.signal(stop, signal.default_int_handler)
     try:
         trainer.train()
     except KeyboardInterrupt:

@@ -149,7 +149,7 @@ def collate(samples: Sequence[CanvasSample]) -> Batch:
 
 
 def _padded(rows: list[FloatArray]) -> Tensor:
-    padded = np.zeros((len(rows), max(len(r) for r in rows), 4), dtype=np.float32)
+    padded = np.zeros((len(rows), max((len(r) for r in rows), default=0), 4), dtype=np.float32)
     for target, row in zip(padded, rows, strict=True):
         target[: len(row)] = row
     return torch.from_numpy(padded)

@@ -152,8 +152,8 @@ class Trainer:
         with torch.autocast(self.run.device.type, torch.bfloat16, enabled=recipe.precision == "bf16"):
             scored = self.network(batch.pixels, batch.contents)
         losses = rpn_losses(scored, batch, recipe.matcher, recipe.sampler, generator)
-        if not math.isfinite(float(losses.total.detach())):
-            raise FloatingPointError(f"the loss is {float(losses.total)} at step {self.progress.total}")
+        if not math.isfinite(loss := losses.total.item()):
+            raise FloatingPointError(f"the loss is {loss} at step {self.progress.total}; try a lower learning rate")
         self.optimizer.zero_grad(set_to_none=True)
         losses.total.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.network.parameters(), recipe.clip_norm)
@@ -230,7 +230,8 @@ class Trainer:
             self.optimizer.load_state_dict(state["optimizer"])
             self.progress = Progress(**state["progress"])
         except Exception as error:  # a damaged or foreign file fails in as many ways as there are
-            raise DataError(f"{path}: cannot be resumed from ({error}); move it away to start anew") from error
+            reason = str(error).splitlines()[0][:100]
+            raise DataError(f"{path}: cannot be resumed from ({reason}); move it away to start anew") from error
         log.info("resumed at epoch %d, step %d", self.progress.epoch + 1, self.progress.step)
 
 

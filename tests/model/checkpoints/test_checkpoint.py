@@ -1,0 +1,173 @@
+import json
+import pickle
+import struct
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from model.checkpoints.checkpoint import Checkpoint, file_sha256, load_checkpoint, save_checkpoint
+from model.checkpoints.restore import restore_network
+from model.config import ModelConfig
+from model.errors import CheckpointError
+from model.network.network import build_network
+
+
+@pytest.fixture
+def checkpoint(tiny_config: ModelConfig) -> Checkpoint:
+    return Checkpoint(
+        name="tiny",
+        version="3",
+        config=tiny_config,
+        state_dict=build_network(tiny_config).state_dict(),
+        provenance={"data": "none", "seed": 0},
+        metrics={"val": {"AR@100": 0.5}},
+    )
+
+
+@pytest.fixture
+def file(checkpoint: Checkpoint, tmp_path: Path) -> Path:
+    path = tmp_path / "tiny.safetensors"
+    save_checkpoint(checkpoint, path)
+    return path
+
+
+def test_what_was_saved_is_loaded(checkpoint: Checkpoint, tmp_path: Path):
+    path = tmp_path / "deep" / "tiny.safetensors"
+    digest = save_checkpoint(checkpoint, path)
+    loaded = load_checkpoint(path)
+    assert loaded.digest == digest
+    assert digest.startswith("sha256:")
+    assert replace(loaded, state_dict={}, digest="") == replace(checkpoint, state_dict={})
+    assert all(torch.equal(t, loaded.state_dict[n]) for n, t in checkpoint.state_dict.items())
+    assert [p.name for p in path.parent.iterdir()] == ["tiny.safetensors"]
+
+
+def test_saving_twice_gives_the_same_bytes(checkpoint: Checkpoint, tmp_path: Path):
+    for name in ("a", "b"):
+        save_checkpoint(checkpoint, tmp_path / name)
+    assert file_sha256(tmp_path / "a") == file_sha256(tmp_path / "b")
+
+
+def test_any_change_changes_the_digest(checkpoint: Checkpoint, tmp_path: Path):
+    name = next(iter(checkpoint.state_dict))
+    nudged = {**checkpoint.state_dict, name: checkpoint.state_dict[name] + 1e-3}
+    variants = [
+        checkpoint,
+        replace(checkpoint, version="4"),
+        replace(checkpoint, metrics={}),
+        replace(checkpoint, state_dict=nudged),
+        replace(
+            checkpoint, config=replace(checkpoint.config, selection=replace(checkpoint.config.selection, min_side=2))
+        ),
+    ]
+    assert len({save_checkpoint(variant, tmp_path / "x") for variant in variants}) == len(variants)
+
+
+def refused(path: Path) -> str:
+    with pytest.raises(CheckpointError) as caught:
+        restore_network(load_checkpoint(path), path)
+    message = str(caught.value)
+    assert message.startswith(str(path))
+    assert "\n" not in message
+    return message
+
+
+def test_a_missing_file(tmp_path: Path):
+    assert "No such file" in refused(tmp_path / "none.safetensors")
+
+
+def test_a_folder(tmp_path: Path):
+    assert "directory" in refused(tmp_path)
+
+
+@pytest.mark.parametrize("keep", [0, 1, 7, 8, 9, 100, 5000, -1000, -1])
+def test_truncated_anywhere(file: Path, keep: int):
+    content = file.read_bytes()
+    file.write_bytes(content[:keep])
+    assert "truncated or damaged" in refused(file)
+
+
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.999])
+def test_one_flipped_bit_in_the_weights(file: Path, share: float):
+    content = bytearray(file.read_bytes())
+    content[int(len(content) * share)] ^= 1
+    file.write_bytes(content)
+    assert "does not match its own digest" in refused(file)
+
+
+def test_tampered_metadata(file: Path):
+    content = file.read_bytes()
+    assert content.count(b'\\"nms') == 0
+    changed = content.replace(b'\\"AR@100\\": 0.5', b'\\"AR@100\\": 0.9')
+    assert changed != content
+    file.write_bytes(changed)
+    assert "does not match its own digest" in refused(file)
+
+
+def test_a_pickle_is_refused_and_not_run(tmp_path: Path):
+    class Bomb:
+        def __reduce__(self) -> tuple[object, tuple[str]]:
+            return (Path.touch, (tmp_path / "ran",))  # type: ignore[return-value]
+
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(pickle.dumps(Bomb()))
+    assert "a pickle or PyTorch archive" in refused(path)
+    torch.save({"weights": torch.zeros(1)}, path)
+    assert "a pickle or PyTorch archive" in refused(path)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_foreign_files(tmp_path: Path):
+    path = tmp_path / "x.safetensors"
+    save_file({"weight": torch.zeros(3)}, path)
+    assert "not a checkpoint of this service" in refused(path)
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(100))
+    assert "not a safetensors file" in refused(path)
+    path.write_bytes(struct.pack("<Q", 2**40) + b"{" + bytes(100))
+    assert "not a safetensors file" in refused(path)
+    path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n")
+    assert "not a safetensors file" in refused(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"format": "other"}, "format other 1, not region-proposal-checkpoint 1"),
+        ({"format_version": 9}, "format region-proposal-checkpoint 9, not"),
+        ({"config": {}}, "config"),
+        ({"config": 3}, "config must be an object, not int"),
+        ({"name": None, "metrics": 5}, "its metadata are not those of a checkpoint"),
+    ],
+)
+def test_metadata_that_are_not_ours(
+    checkpoint: Checkpoint, tmp_path: Path, change: dict[str, object], message: str, monkeypatch: pytest.MonkeyPatch
+):
+    document = {**checkpoint._document(), **change}
+    monkeypatch.setattr(Checkpoint, "_document", lambda self: document)
+    save_checkpoint(checkpoint, tmp_path / "x")
+    monkeypatch.undo()
+    assert message in refused(tmp_path / "x")
+
+
+def test_weights_that_do_not_fit_are_named(checkpoint: Checkpoint, tmp_path: Path):
+    weights = dict(checkpoint.state_dict)
+    name = "rpn.head.cls_logits.weight"
+    cases = {
+        f"weights {name!r} are missing": {k: v for k, v in weights.items() if k != name},
+        "weights 'roi_heads.x' do not belong": {**weights, "roi_heads.x": torch.zeros(1)},
+        f"weights {name!r} have shape (3, 32, 1, 1), not (9, 32, 1, 1)": {**weights, name: weights[name][:3]},
+        f"weights {name!r} hold values that are not finite": {**weights, name: weights[name] / 0},
+    }
+    for message, state in cases.items():
+        save_checkpoint(replace(checkpoint, state_dict=state), tmp_path / "x")
+        assert message in refused(tmp_path / "x")
+
+
+def test_the_document_is_plain_json(file: Path):
+    (size,) = struct.unpack("<Q", file.read_bytes()[:8])
+    header = json.loads(file.read_bytes()[8 : 8 + size])
+    document = json.loads(header["__metadata__"]["checkpoint"])
+    assert document["config"]["backbone"]["name"] == "regnet_x_400mf_fpn"

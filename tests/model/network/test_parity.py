@@ -1,0 +1,56 @@
+"""Given one state dict and one input tensor, our proposals are torchvision's: same boxes, same order, fp32."""
+
+import pytest
+import torch
+from torchvision.models import detection
+from torchvision.models.detection.image_list import ImageList
+
+from model.architectures import architecture
+from model.network.network import build_network
+from model.network.selection import select_proposals
+from model.structures import Selection
+
+PAIRS = [
+    ("rpn_resnet50_fpn", "fasterrcnn_resnet50_fpn"),
+    ("rpn_mobilenet_v3_large_320_fpn", "fasterrcnn_mobilenet_v3_large_320_fpn"),
+]
+# (height, width, pictures)
+SHAPES = [(320, 320, 2), (256, 416, 3), (320, 480, 1), (224, 352, 2)]
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize(("ours", "theirs"), PAIRS)
+def test_proposals_are_those_of_torchvision(ours: str, theirs: str, seed: int):
+    torch.manual_seed(seed)
+    peer = getattr(detection, theirs)(weights=None, weights_backbone=None)
+    spread(peer)
+    config = architecture(ours)
+    network = build_network(config).eval()
+    network.load_state_dict({k: v for k, v in peer.state_dict().items() if not k.startswith("roi_heads.")})
+    selection = Selection(top_n=config.selection.post_nms_top_n, nms_iou=peer.rpn.nms_thresh)
+    for height, width, pictures in SHAPES:
+        tensor = torch.randn(pictures, 3, height, width)
+        with torch.inference_mode():
+            expected, _ = peer.rpn(ImageList(tensor, [(height, width)] * pictures), peer.backbone(tensor))
+            contents = torch.tensor([[width, height]] * pictures, dtype=torch.float32)
+            results = select_proposals(network.score(tensor), contents, config.selection, [selection] * pictures)
+        for theirs_boxes, result in zip(expected, results, strict=True):
+            assert len(theirs_boxes) > 50
+            assert result.boxes.shape == theirs_boxes.shape
+            torch.testing.assert_close(result.boxes, theirs_boxes, rtol=0, atol=1e-3)
+            assert (result.scores.diff() <= 0).all()
+            assert result.scores.unique().numel() > 30, "the scores must tell the boxes apart"
+
+
+def spread(peer: torch.nn.Module) -> None:
+    """Make a random network's answers varied: fit its batch norms to noise, and let its head say more than 0.5."""
+    peer.train()
+    for module in peer.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.momentum = None  # the plain average
+    with torch.no_grad():
+        features = peer.backbone(torch.randn(2, 3, 256, 256))
+        for layer in (peer.rpn.head.cls_logits, peer.rpn.head.bbox_pred):
+            hidden = peer.rpn.head.conv(features["0"])
+            layer.weight /= layer(hidden).std() * 2
+    peer.eval()

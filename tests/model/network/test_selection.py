@@ -1,0 +1,77 @@
+import torch
+
+from model.config import SelectionConfig
+from model.network.anchors import LevelAnchors
+from model.network.rpn import ScoredAnchors
+from model.network.selection import SelectedBoxes, select_proposals
+from model.structures import Selection
+
+BOXES = torch.tensor([[0.0, 0, 10, 10], [1, 0, 11, 10], [20, 20, 40, 40], [90, 90, 130, 130]])
+ALL = Selection(top_n=100, nms_iou=0.7)
+
+
+def scored(logits: list[float] | torch.Tensor, boxes: torch.Tensor = BOXES, pictures: int = 1) -> ScoredAnchors:
+    values = torch.as_tensor(logits).expand(pictures, -1).clone()
+    centres = (boxes[:, :2] + boxes[:, 2:]) / 2
+    return ScoredAnchors([values], [torch.zeros(pictures, len(boxes), 4)], [LevelAnchors(boxes, centres)])
+
+
+def select(given: ScoredAnchors, selection: Selection = ALL, content=(200.0, 200.0), **config) -> SelectedBoxes:
+    return select_proposals(given, torch.tensor([content]), SelectionConfig(**config), [selection])[0]
+
+
+def test_ranked_with_scores_and_suppressed():
+    result = select(scored([0.0, 2.0, -1.0, 1.0]))
+    assert torch.equal(result.boxes, BOXES[[1, 3, 2]])  # the first overlaps the second by 0.82
+    torch.testing.assert_close(result.scores, torch.tensor([2.0, 1.0, -1.0]).sigmoid())
+    assert not result.truncated
+
+
+def test_boxes_are_clipped_to_the_picture_not_to_the_canvas():
+    result = select(scored([0.0, 0.0, 0.0, 5.0]), content=(120.0, 111.0))
+    assert result.boxes[0].tolist() == [90.0, 90.0, 120.0, 111.0]
+
+
+def test_anchors_in_the_padding_never_compete():
+    result = select(scored([0.0, -9.0, 1.0, 5.0]), content=(50.0, 50.0), pre_nms_top_n=1)
+    assert result.boxes.tolist() == [[20.0, 20.0, 40.0, 40.0]]
+
+
+def test_nothing_that_is_not_finite_survives():
+    given = scored([torch.nan, torch.inf, 1.0, 2.0])
+    given.deltas[0][0, 3, 0] = torch.nan
+    result = select(given)
+    assert result.boxes.tolist() == [[20.0, 20.0, 40.0, 40.0]]
+
+
+def test_small_ones_and_low_scores_go():
+    boxes = torch.tensor([[0.0, 0, 10, 10], [50, 50, 50.5, 90], [60, 60, 90, 90]])
+    assert len(select(scored([1.0, 2.0, 3.0], boxes), min_side=1.0).scores) == 2
+    assert len(select(scored([1.0, 2.0, 3.0], boxes), Selection(score_threshold=0.8)).scores) == 2
+    assert len(select(scored([1.0, 2.0, 3.0], boxes), score_threshold=0.9).scores) == 1  # the model's own floor
+
+
+def test_top_n_and_whether_there_was_more():
+    few = select(scored([0.0, 2.0, -1.0, 1.0]), Selection(top_n=2))
+    assert torch.equal(few.boxes, BOXES[[1, 3]])
+    assert few.truncated
+    assert not select(scored([0.0, 2.0, -1.0, 1.0]), Selection(top_n=3)).truncated
+
+
+def test_each_picture_has_its_own_selection():
+    given = scored([3.0, 2.0, 1.0, 0.0], pictures=3)
+    wanted = [Selection(top_n=1), Selection(nms_iou=1.0), Selection(score_threshold=0.7)]
+    results = select_proposals(given, torch.full((3, 2), 200.0), SelectionConfig(), wanted)
+    assert [len(r.scores) for r in results] == [1, 4, 2]
+
+
+def test_levels_do_not_suppress_each_other():
+    level = scored([2.0, 1.0, 0.0, -1.0])
+    two = ScoredAnchors(level.logits * 2, level.deltas * 2, level.anchors * 2)
+    assert len(select(two).scores) == 6
+
+
+def test_no_anchor_left_is_an_empty_answer():
+    result = select(scored([torch.nan] * 4))
+    assert result.boxes.shape == (0, 4)
+    assert result.scores.shape == (0,)

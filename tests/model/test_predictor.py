@@ -1,0 +1,114 @@
+"""The contract of the door: an answer depends on its picture alone, and is in that picture's own pixels."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from model.checkpoints.checkpoint import Checkpoint, save_checkpoint
+from model.config import ModelConfig
+from model.errors import DeviceError
+from model.imaging.canvas import draw_on_canvas
+from model.network.network import build_network
+from model.predictor import Predictor
+from model.structures import ImageSize, PixelArray, Placement, Proposals, Selection
+from tests.scenes import draw_scene
+
+ALL = Selection(top_n=1000)
+
+
+@pytest.fixture
+def predictor(tiny_config: ModelConfig, tmp_path: Path) -> Predictor:
+    network = build_network(tiny_config)
+    with torch.no_grad():  # a random head says 0.5 of everything: make it say different things
+        network.rpn.head.cls_logits.weight *= 100
+        network.rpn.head.bbox_pred.weight *= 10
+    checkpoint = Checkpoint("tiny", "1", tiny_config, network.state_dict())
+    save_checkpoint(checkpoint, tmp_path / "tiny.safetensors")
+    return Predictor.load(tmp_path / "tiny.safetensors", device="cpu")
+
+
+def place(predictor: Predictor, seed: int, **size: int) -> tuple[PixelArray, Placement]:
+    picture, _ = draw_scene(seed, **size)
+    placement = predictor.input_rule.place(ImageSize(*picture.size))
+    return draw_on_canvas(picture, placement), placement
+
+
+def predict(predictor: Predictor, items: list[tuple[PixelArray, Placement]]) -> list[Proposals]:
+    pixels, placements = zip(*items, strict=True)
+    return predictor.predict(np.stack(pixels), placements, [ALL] * len(items))
+
+
+def test_batch_equals_single_in_any_company(predictor: Predictor):
+    items = [place(predictor, seed, height=height) for seed, height in enumerate([120, 112, 120, 118, 115, 120, 113])]
+    assert len({placement.canvas for _, placement in items}) == 1
+    assert len({placement.content for _, placement in items}) > 1, "the padding must differ within the batch"
+    alone = [predict(predictor, [item])[0] for item in items]
+    for order in (range(7), [6, 2, 4, 0], [3, 3]):
+        for index, answer in zip(order, predict(predictor, [items[i] for i in order]), strict=True):
+            assert len(answer) == len(alone[index]) > 50
+            np.testing.assert_allclose(answer.boxes, alone[index].boxes, atol=1e-2)
+            np.testing.assert_allclose(answer.scores, alone[index].scores, atol=1e-5)
+
+
+def test_what_lies_in_the_padding_does_not_matter(predictor: Predictor):
+    pixels, placement = place(predictor, 1, height=112)
+    dirty = pixels.copy()
+    dirty[placement.content.height :] = 255
+    assert dirty.any(axis=2).sum() > pixels.any(axis=2).sum()
+    clean, other = (predict(predictor, [(p, placement)])[0] for p in (pixels, dirty))
+    assert np.array_equal(clean.boxes, other.boxes)
+
+
+@pytest.mark.parametrize(
+    "size", [{"width": 160, "height": 120}, {"width": 90, "height": 400}, {"width": 700, "height": 80}]
+)
+def test_boxes_are_in_the_pictures_own_pixels(predictor: Predictor, size: dict[str, int]):
+    answer = predict(predictor, [place(predictor, 2, **size)])[0]
+    assert answer.boxes.dtype == answer.scores.dtype == np.float32
+    assert (answer.boxes >= 0).all()
+    assert answer.boxes[:, 2].max() <= size["width"]
+    assert answer.boxes[:, 3].max() <= size["height"]
+    assert answer.boxes[:, 2].max() > 0.9 * size["width"], "some box must reach across the picture"
+    assert (np.diff(answer.scores) <= 0).all()
+    assert ((answer.scores >= 0) & (answer.scores <= 1)).all()
+
+
+def test_each_caller_gets_his_own_selection(predictor: Predictor):
+    pixels, placement = place(predictor, 0)
+    wanted = [Selection(top_n=5), Selection(top_n=1000, nms_iou=0.3), ALL]
+    few, sparse, every = predictor.predict(np.stack([pixels] * 3), [placement] * 3, wanted)
+    assert (len(few), few.truncated) == (5, True)
+    np.testing.assert_allclose(few.boxes, every.boxes[:5], atol=1e-3)
+    assert 5 < len(sparse) < len(every)
+
+
+def test_wrong_arguments_are_named(predictor: Predictor):
+    pixels, placement = place(predictor, 0)
+    assert predictor.predict(np.zeros((0, 96, 96, 3), np.uint8), [], []) == []
+    with pytest.raises(ValueError, match=r"pixels must be uint8 \(N, H, W, 3\), not float32"):
+        predictor.predict(pixels[None].astype(np.float32), [placement], [ALL])  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="1 pictures, 2 placements, 1 selections"):
+        predictor.predict(pixels[None], [placement] * 2, [ALL])
+
+
+def test_it_says_what_it_is(predictor: Predictor):
+    assert (predictor.info.name, predictor.info.version, predictor.device) == ("tiny", "1", "cpu")
+    assert predictor.info.digest.startswith("sha256:")
+    assert predictor.info.parameters > 1e6
+    predictor.warm_up((1, 2))
+
+
+@pytest.mark.parametrize("device", ["tpu", "meta", "cuda:99", "cpu:zero"])
+def test_a_device_that_is_not_here_is_named(predictor: Predictor, tmp_path: Path, device: str):
+    with pytest.raises(DeviceError, match=repr(device)):
+        Predictor.load(tmp_path / "tiny.safetensors", device=device)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_cuda_agrees_with_the_cpu(predictor: Predictor, tmp_path: Path):
+    other = Predictor.load(tmp_path / "tiny.safetensors", device="cuda")
+    items = [place(predictor, seed) for seed in range(4)]
+    for cpu, cuda in zip(predict(predictor, items), predict(other, items), strict=True):
+        np.testing.assert_allclose(cuda.boxes[:100], cpu.boxes[:100], atol=0.5)

@@ -1,0 +1,77 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from model.training.augmentation import AugmentationConfig, Sample, augment
+from tests.scenes import draw_scene
+
+OFF = AugmentationConfig(flip=0, crop=0, zoom_out=0, colour=0)
+
+
+def sample(seed: int = 0) -> Sample:
+    picture, boxes = draw_scene(seed)
+    corners = np.array(boxes, dtype=np.float32)
+    corners[:, 2:] += corners[:, :2]
+    return Sample(picture, corners, np.array([[5, 5, 50, 40]], dtype=np.float32))
+
+
+def marked() -> Sample:
+    """One white rectangle on black: its box can be read back from the pixels of any variant."""
+    picture = Image.new("RGB", (100, 80))
+    picture.paste((255, 255, 255), (20, 30, 60, 70))
+    return Sample(picture, np.array([[20, 30, 60, 70]], dtype=np.float32), np.zeros((0, 4), np.float32))
+
+
+def white_box(picture: Image.Image) -> list[int]:
+    box = picture.convert("L").getbbox()
+    assert box is not None
+    return list(box)
+
+
+def test_all_off_changes_nothing():
+    before, after = sample(), augment(sample(), OFF, np.random.default_rng(0))
+    assert after.picture.tobytes() == before.picture.tobytes()
+    assert np.array_equal(after.boxes, before.boxes)
+    assert after.zoom == 1.0
+
+
+def test_a_flip_takes_the_boxes_along():
+    flipped = augment(marked(), replace(OFF, flip=1), np.random.default_rng(0))
+    assert flipped.boxes.tolist() == [[40, 30, 80, 70]] == [white_box(flipped.picture)]
+    again = augment(flipped, replace(OFF, flip=1), np.random.default_rng(0))
+    assert again.boxes.tolist() == marked().boxes.tolist()
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_crop_takes_the_boxes_along(seed: int):
+    cropped = augment(marked(), replace(OFF, crop=1, min_crop=0.3), np.random.default_rng(seed))
+    assert min(cropped.picture.size) >= 24  # 0.3 of 80
+    for box in [*cropped.boxes, *cropped.ignored]:
+        assert box.tolist() == white_box(cropped.picture)
+
+
+def test_what_a_crop_mostly_cuts_off_is_ignored_not_background():
+    counts = {"kept": 0, "ignored": 0}
+    for seed in range(60):
+        cropped = augment(marked(), replace(OFF, crop=1, min_crop=0.2), np.random.default_rng(seed))
+        visible = np.count_nonzero(np.asarray(cropped.picture.convert("L"))) / 1600
+        assert len(cropped.boxes) == (visible >= 0.4)
+        assert len(cropped.ignored) == (0 < visible < 0.4)
+        counts["kept"] += len(cropped.boxes)
+        counts["ignored"] += len(cropped.ignored)
+    assert min(counts.values()) > 3, "both cases must have occurred"
+
+
+def test_the_same_generator_state_gives_the_same_variant():
+    config = AugmentationConfig(crop=1)
+    first, second = (augment(sample(), config, np.random.default_rng(5)) for _ in range(2))
+    assert first.picture.tobytes() == second.picture.tobytes()
+    assert np.array_equal(first.boxes, second.boxes)
+
+
+def test_zoom_out_stays_in_its_range():
+    config = replace(OFF, zoom_out=1, min_zoom=0.5)
+    zooms = [augment(sample(), config, np.random.default_rng(s)).zoom for s in range(20)]
+    assert 0.5 <= min(zooms) < max(zooms) <= 1.0

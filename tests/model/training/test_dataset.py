@@ -1,0 +1,78 @@
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from model.config import longest_side_rule
+from model.errors import DataError
+from model.structures import ImageSize
+from model.training.annotations import AnnotatedPicture, read_coco
+from model.training.augmentation import AugmentationConfig
+from model.training.dataset import CanvasBatchSampler, CanvasDataset, collate
+from tests.scenes import write_coco
+
+RULE = longest_side_rule(64, step=16)
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> list[AnnotatedPicture]:
+    wide = read_coco(write_coco(tmp_path, "wide", range(7)))
+    tall = read_coco(write_coco(tmp_path, "tall", range(10, 15), width=90, height=160))
+    return wide + tall
+
+
+def test_boxes_follow_their_picture_onto_the_canvas(pictures: list[AnnotatedPicture]):
+    sample = CanvasDataset(pictures, RULE)[0, 0]
+    assert sample.placement == RULE.place(ImageSize(160, 120))
+    np.testing.assert_allclose(sample.boxes, pictures[0].boxes * 0.4, rtol=1e-6)
+    assert sample.pixels.shape == (48, 64, 3)
+
+
+def test_a_variant_depends_on_seed_epoch_and_position_alone(pictures: list[AnnotatedPicture]):
+    first = CanvasDataset(pictures, RULE, AugmentationConfig(), seed=1)
+    second = CanvasDataset(pictures, RULE, AugmentationConfig(), seed=1)
+    for _ in range(3):  # what was drawn before must not matter
+        second[1, 0]
+    assert np.array_equal(first[4, 2].pixels, second[4, 2].pixels)
+    assert not np.array_equal(first[4, 2].pixels, first[4, 3].pixels)
+
+
+def test_every_picture_once_an_epoch_in_batches_of_one_canvas(pictures: list[AnnotatedPicture]):
+    dataset = CanvasDataset(pictures, RULE, AugmentationConfig(crop=1.0))
+    sampler = CanvasBatchSampler(dataset, batch_size=3, seed=0)
+    batches = list(sampler)
+    assert len(batches) == len(sampler) == 3 + 2
+    assert sorted(index for batch in batches for index, _ in batch) == list(range(12))
+    for batch in batches:
+        assert len({dataset[key].placement.canvas for key in batch}) == 1
+    sampler.epoch = 1
+    assert list(sampler) != batches
+    sampler.epoch, sampler.start = 0, 2
+    assert list(sampler) == batches[2:]
+    assert len(sampler) == 3
+
+
+def test_collate_pads_the_boxes(pictures: list[AnnotatedPicture]):
+    dataset = CanvasDataset([replace(p, boxes=p.boxes[:n]) for n, p in enumerate(pictures[:3])], RULE)
+    batch = collate([dataset[i, 0] for i in range(3)])
+    most = int(batch.counts.max())
+    assert batch.pixels.shape == (3, 48, 64, 3)
+    assert batch.boxes.shape == (3, most, 4)
+    assert batch.counts.tolist() == [0, 1, len(dataset[2, 0].boxes)]
+    assert torch.equal(batch.boxes[1, 1:], torch.zeros(most - 1, 4))
+    assert batch.ignored.shape == (3, 0, 4)
+    assert batch.contents.tolist() == [[64.0, 48.0]] * 3
+
+
+def test_a_picture_that_cannot_be_used_is_named(pictures: list[AnnotatedPicture], tmp_path: Path):
+    missing = replace(pictures[0], path=tmp_path / "none.png")
+    with pytest.raises(DataError, match=r"none\.png: No such file"):
+        CanvasDataset([missing], RULE)[0, 0]
+    wrong = replace(pictures[0], size=ImageSize(80, 60))
+    with pytest.raises(DataError, match="is 160x120, annotated as 80x60"):
+        CanvasDataset([wrong], RULE)[0, 0]
+    (tmp_path / "broken.png").write_bytes(pictures[0].path.read_bytes()[:300])
+    with pytest.raises(DataError, match=r"broken\.png: the PNG data cannot be decoded"):
+        CanvasDataset([replace(pictures[0], path=tmp_path / "broken.png")], RULE)[0, 0]

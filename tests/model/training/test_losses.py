@@ -1,0 +1,88 @@
+import pytest
+import torch
+from torchvision.models.detection.rpn import RegionProposalNetwork as TorchvisionRPN
+
+from model.config import AnchorConfig
+from model.network.anchors import AnchorGenerator
+from model.network.rpn import ScoredAnchors
+from model.structures import Canvas
+from model.training.dataset import Batch
+from model.training.losses import rpn_losses
+from model.training.matcher import Matcher
+from model.training.sampler import AnchorSampler
+
+MAPS = ((8, 8), (4, 4))
+
+
+def setup(boxes: list[list[list[float]]]) -> tuple[ScoredAnchors, Batch]:
+    generator = AnchorGenerator(AnchorConfig(sizes=((16.0,), (32.0,)), convention="torchvision"), (8, 16))
+    anchors = generator(Canvas(64, 64), MAPS, torch.device("cpu"))
+    count = len(boxes)
+    logits = [torch.randn(count, len(a.boxes), requires_grad=True) for a in anchors]
+    deltas = [torch.randn(count, len(a.boxes), 4, requires_grad=True) for a in anchors]
+    padded = torch.zeros(count, max(1, *(len(b) for b in boxes)), 4)
+    for row, values in zip(padded, boxes, strict=True):
+        row[: len(values)] = torch.tensor(values).reshape(-1, 4)
+    batch = Batch(
+        pixels=torch.zeros(count, 64, 64, 3, dtype=torch.uint8),
+        contents=torch.full((count, 2), 64.0),
+        boxes=padded,
+        counts=torch.tensor([len(b) for b in boxes]),
+        ignored=torch.zeros(count, 0, 4),
+    )
+    return ScoredAnchors(logits, deltas, anchors), batch
+
+
+BOXES = [[[4.0, 4, 20, 22], [30, 30, 60, 62]], [[10.0, 10, 44, 40]]]
+
+
+def test_equal_to_torchvision_when_every_anchor_is_sampled():
+    scored, batch = setup(BOXES)
+    everything = AnchorSampler(per_picture=10_000)
+    losses = rpn_losses(scored, batch, Matcher(), everything)
+    peer = TorchvisionRPN(None, None, 0.7, 0.3, 10_000, 0.5, {}, {}, 0.7)  # type: ignore[arg-type]
+    anchors = [torch.cat([a.boxes for a in scored.anchors])] * 2
+    targets = [{"boxes": torch.tensor(b)} for b in BOXES]
+    labels, matched = peer.assign_targets_to_anchors(anchors, targets)
+    regression = peer.box_coder.encode(matched, anchors)
+    objectness, box = peer.compute_loss(
+        torch.cat(scored.logits, dim=1).reshape(-1, 1),
+        torch.cat(scored.deltas, dim=1).reshape(-1, 4),
+        labels,
+        regression,
+    )
+    torch.testing.assert_close(losses.objectness, objectness)
+    torch.testing.assert_close(losses.box, box)
+
+
+def test_a_batch_without_boxes_has_a_finite_objectness_loss_and_no_box_loss():
+    scored, batch = setup([[], []])
+    losses = rpn_losses(scored, batch, Matcher(), AnchorSampler())
+    assert losses.box.item() == 0.0
+    assert 0 < losses.objectness.item() < 10
+    losses.total.backward()
+    assert all(level.grad is not None and level.grad.isfinite().all() for level in scored.logits)
+
+
+def test_only_sampled_anchors_get_gradients():
+    scored, batch = setup(BOXES)
+    rpn_losses(
+        scored, batch, Matcher(), AnchorSampler(per_picture=8), torch.Generator().manual_seed(0)
+    ).total.backward()
+    touched = sum(int((level.grad != 0).sum()) for level in scored.logits if level.grad is not None)
+    assert touched == 2 * 8
+
+
+@pytest.mark.parametrize("objectness", [True, False])
+def test_following_the_gradient_lowers_each_loss(objectness: bool):
+    scored, batch = setup(BOXES)
+    leaves = scored.logits if objectness else scored.deltas
+    optimizer = torch.optim.Adam(leaves, lr=0.1)
+    history = []
+    for _ in range(40):
+        losses = rpn_losses(scored, batch, Matcher(), AnchorSampler(), torch.Generator().manual_seed(0))
+        optimizer.zero_grad()
+        losses.total.backward()
+        optimizer.step()
+        history.append((losses.objectness if objectness else losses.box).item())
+    assert history[-1] < 0.2 * history[0]
