@@ -9,7 +9,7 @@ import torch
 from model.checkpoints.checkpoint import Checkpoint, load_checkpoint
 from model.checkpoints.restore import restore_network
 from model.device import choose_device
-from model.errors import DeviceOutOfMemory
+from model.errors import DeviceError, DeviceOutOfMemory
 from model.network.network import ProposalNetwork
 from model.network.selection import SelectedBoxes, select_proposals
 from model.structures import Canvas, ImageSize, ModelInfo, PixelArray, Placement, Proposals, Selection
@@ -75,6 +75,7 @@ class Predictor:
         Raises:
             ValueError: the three arguments are not of one length, or the pixels not uint8 (N, H, W, 3).
             DeviceOutOfMemory: a smaller batch may pass.
+            DeviceError: the device is lost; only a new process can go on.
         """
         if pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[3] != 3:
             raise ValueError(f"pixels must be uint8 (N, H, W, 3), not {pixels.dtype} {pixels.shape}")
@@ -87,6 +88,8 @@ class Predictor:
         except torch.OutOfMemoryError as error:
             torch.cuda.empty_cache()
             raise DeviceOutOfMemory(f"{self.device} cannot hold a batch of {len(pixels)}") from error
+        except torch.AcceleratorError as error:  # an illegal access or assert: the device's context is lost for good
+            raise DeviceError(f"{self.device} has failed: {str(error).splitlines()[0]}") from error
         return [_restore(boxes, placement) for boxes, placement in zip(selected, placements, strict=True)]
 
     @torch.inference_mode()

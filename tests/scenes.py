@@ -33,9 +33,7 @@ def write_coco(folder: Path, name: str, seeds: range, **size: int) -> Path:
         picture, boxes = draw_scene(seed, **size)
         file_name = f"scene_{seed}.png"
         picture.save(images / file_name)
-        content["images"].append(
-            {"id": seed, "file_name": file_name, "width": picture.width, "height": picture.height}
-        )
+        content["images"].append({"id": seed, "file_name": file_name, "width": picture.width, "height": picture.height})
         for box in boxes:
             record = {"id": len(content["annotations"]), "image_id": seed, "bbox": box, "iscrowd": 0}
             content["annotations"].append(record)

@@ -102,11 +102,11 @@ def _match_ranks(proposals: FloatArray, boxes: FloatArray) -> npt.NDArray[np.flo
 def _iou(first: FloatArray, second: FloatArray) -> npt.NDArray[np.float64]:
     a, b = first.astype(np.float64)[:, None], second.astype(np.float64)[None]
     sides = np.clip(np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2]), 0, None)
-    intersection = sides.prod(axis=-1)
+    intersection: npt.NDArray[np.float64] = sides[..., 0] * sides[..., 1]
     union = _areas(first)[:, None] + _areas(second)[None] - intersection
     return np.divide(intersection, union, out=np.zeros_like(intersection), where=union > 0)
 
 
 def _areas(boxes: FloatArray) -> npt.NDArray[np.float64]:
-    sides: npt.NDArray[np.float64] = boxes[:, 2:].astype(np.float64) - boxes[:, :2]
+    sides: npt.NDArray[np.float64] = (boxes[:, 2:] - boxes[:, :2]).astype(np.float64)
     return sides[:, 0] * sides[:, 1]

@@ -1,0 +1,81 @@
+"""Permits: one per request, taken before a byte of its body is read and held until its answer is made."""
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from service.errors import Overloaded
+
+# The last ten seconds weigh most: long enough to average over batches, short enough to follow a change of load.
+_MEMORY_S = 10.0
+# A caller that waits longer than this should rather ask another replica.
+_LONGEST_WAIT_S = 60
+
+
+class DrainRate:
+    """Requests finished per second of busy time, older ones weighing exponentially less.
+
+    Idle time does not count: a service that was idle all night is not slow.
+    """
+
+    def __init__(self, now: float) -> None:
+        self._finished = 0.0
+        self._busy_s = 0.0
+        self._at = now
+
+    def advance(self, now: float, *, busy: bool) -> None:
+        """Time has passed until ``now``, with or without requests in hand."""
+        elapsed = max(0.0, now - self._at)
+        fade = math.exp(-elapsed / _MEMORY_S)
+        self._finished *= fade
+        self._busy_s = self._busy_s * fade + (elapsed if busy else 0.0)
+        self._at = now
+
+    def finish(self) -> None:
+        """One request has been finished."""
+        self._finished += 1.0
+
+    def seconds_for(self, requests: int) -> float:
+        """How long so many requests take to finish, 0 if nothing has been measured."""
+        return requests * self._busy_s / self._finished if self._finished else 0.0
+
+
+class Admission:
+    """A fixed number of permits.
+
+    Used from the event loop alone, so it needs no lock.
+    """
+
+    def __init__(self, permits: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self._permits = permits
+        self._held = 0
+        self._clock = clock
+        self._rate = DrainRate(clock())
+
+    @property
+    def held(self) -> int:
+        """Permits that are out."""
+        return self._held
+
+    @contextmanager
+    def admit(self) -> Iterator[None]:
+        """Hold a permit for the length of the block.
+
+        Raises:
+            Overloaded: none is free.
+        """
+        self._rate.advance(self._clock(), busy=self._held > 0)
+        if self._held >= self._permits:
+            raise Overloaded(self._retry_after())
+        self._held += 1
+        try:
+            yield
+        finally:
+            self._rate.advance(self._clock(), busy=True)
+            self._rate.finish()
+            self._held -= 1
+
+    def _retry_after(self) -> int:
+        """Whole seconds until what is held now is done, at the measured rate."""
+        return min(_LONGEST_WAIT_S, max(1, math.ceil(self._rate.seconds_for(self._held))))

@@ -1,0 +1,49 @@
+"""The composition root: the one module that knows the model's door, and every part of the service."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib import metadata
+from pathlib import Path
+
+from fastapi import FastAPI
+
+from service import documentation, health, problems, routes
+from service.engine import Predictor
+from service.state import LifespanState, Service
+from service.tracing import RequestTracing
+
+DISTRIBUTION = "region-proposal-service"
+
+
+def load_predictor(path: Path, device: str) -> Predictor:
+    """The real predictor. Imported here, in the inference thread, so that the service itself never imports torch."""
+    from model.allocator import keep_freed_memory
+    from model.predictor import Predictor as NetworkPredictor
+
+    keep_freed_memory()
+    return NetworkPredictor.load(path, device=device)
+
+
+def create_app(service: Service) -> FastAPI:
+    """The whole application around one service, which starts and ends with it."""
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[LifespanState]:
+        service.start()
+        try:
+            yield {"service": service}
+        finally:
+            await service.close()
+
+    app = FastAPI(
+        title="Region proposal service",
+        description="Pictures in, ranked class-agnostic object boxes out.",
+        version=metadata.version(DISTRIBUTION),
+        lifespan=lifespan,
+    )
+    app.add_middleware(RequestTracing)
+    app.include_router(routes.router)
+    app.include_router(health.router)
+    problems.install(app)
+    documentation.install(app)
+    return app

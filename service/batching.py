@@ -1,0 +1,196 @@
+"""Pictures that wait, to batches of one canvas, to each caller his own answer.
+
+An idle device takes a lone picture at once. While it is busy pictures gather, and the next batch takes what waits
+when the device falls free: the oldest picture's canvas first, so that none starves.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from model.errors import DeviceOutOfMemory
+from model.imaging.canvas import InputRule
+from model.structures import PixelArray, Placement, Proposals, Selection
+from service.engine import Engine, LoadedModel
+from service.errors import DeadlineExceeded, DeviceMemoryExceeded, Draining, EngineFailed, InternalError
+
+_log = logging.getLogger("service.batching")
+
+
+@dataclass(frozen=True, slots=True)
+class BatchLimits:
+    """How large a batch may become; a lone picture always passes."""
+
+    pictures: int
+    pixels: int
+
+    def fits(self, pictures: int, pixels: int) -> bool:
+        """Whether so many pictures of so many canvas pixels in all are one batch."""
+        return pictures == 1 or (pictures <= self.pictures and pixels <= self.pixels)
+
+    def largest_batch(self, rule: InputRule) -> int:
+        """Most pictures in a batch of the rule's largest canvas."""
+        return max(1, min(self.pictures, self.pixels // max(canvas.pixels for canvas in rule.canvases)))
+
+
+@dataclass(frozen=True, slots=True)
+class Inference:
+    """One picture's proposals and what it took."""
+
+    proposals: Proposals
+    queue_ms: float
+    inference_ms: float
+    batch_size: int
+
+
+@dataclass(eq=False, slots=True)
+class Entry:
+    """A picture that waits. ``deadline`` is on the event loop's clock; a done ``future`` has no caller any more."""
+
+    pixels: PixelArray
+    placement: Placement
+    selection: Selection
+    deadline: float
+    future: "asyncio.Future[Inference]"
+    enqueued_at: float = field(default_factory=time.perf_counter)
+
+
+class Batcher:
+    """One loaded model's queue. How many pictures wait is bounded by the permits, which are taken before."""
+
+    def __init__(self, model: LoadedModel, engine: Engine, limits: BatchLimits) -> None:
+        self.model = model
+        self._engine = engine
+        self._limits = limits
+        self._waiting: list[Entry] = []
+        self._wake = asyncio.Event()
+        self._closed = False
+        self._task = asyncio.create_task(self._work(), name=f"batching {model.name}")
+
+    @property
+    def waiting(self) -> int:
+        """How many pictures wait."""
+        return len(self._waiting)
+
+    async def propose(
+        self, pixels: PixelArray, placement: Placement, selection: Selection, deadline: float
+    ) -> Inference:
+        """Wait for the device and return this picture's proposals; cancel it, and the device never sees the picture.
+
+        Raises:
+            ServiceError: the deadline passed in the queue, or the device or the model failed.
+        """
+        if self._closed:
+            raise Draining
+        entry = Entry(pixels, placement, selection, deadline, asyncio.get_running_loop().create_future())
+        self._waiting.append(entry)
+        self._wake.set()
+        return await entry.future
+
+    async def close(self) -> None:
+        """End, and refuse what still waits."""
+        self._closed = True
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+        for entry in self._waiting:
+            _fail(entry, Draining())
+        self._waiting.clear()
+
+    async def _work(self) -> None:
+        while True:
+            await self._wake.wait()
+            # The batch is made only once the device is ours: models share it, and who comes meanwhile comes along.
+            async with self._engine.turn:
+                batch = self._take()
+                try:
+                    await self._predict(batch)
+                except Exception as error:  # one bad batch must not end the queue
+                    _log.exception("a batch failed outside the model")
+                    for entry in batch:
+                        _fail(entry, error)
+
+    def _take(self) -> list[Entry]:
+        """The next batch, oldest first; everything without a caller or past its deadline is dropped."""
+        self._waiting = _alive(self._waiting)
+        batch: list[Entry] = []
+        pixels = 0
+        for entry in self._waiting:
+            canvas = entry.placement.canvas
+            if canvas != self._waiting[0].placement.canvas:
+                continue
+            pixels += canvas.pixels
+            if not self._limits.fits(len(batch) + 1, pixels):
+                break
+            batch.append(entry)
+        taken = set(map(id, batch))
+        self._waiting = [entry for entry in self._waiting if id(entry) not in taken]
+        if not self._waiting:
+            self._wake.clear()
+        return batch
+
+    async def _predict(self, batch: Sequence[Entry]) -> None:
+        """Answer every entry. A batch too large for the device is halved; one that fails is tried one by one."""
+        batch = _alive(batch)
+        if not batch:
+            return
+        started = time.perf_counter()
+        try:
+            proposals = await self._proposals(batch)
+        except DeviceOutOfMemory as error:
+            await self._predict_parts(batch, (len(batch) + 1) // 2, error)
+        except EngineFailed as error:
+            for entry in batch:
+                _fail(entry, error)
+        except Exception as error:
+            await self._predict_parts(batch, 1, error)
+        else:
+            _answer(batch, proposals, started)
+
+    async def _predict_parts(self, batch: Sequence[Entry], size: int, error: Exception) -> None:
+        if len(batch) == 1:
+            _log.error("a picture failed alone", exc_info=error, extra={"model": self.model.name})
+            _fail(batch[0], error)
+            return
+        _log.warning("a batch of %d failed, trying parts of %d: %s", len(batch), size, error)
+        for start in range(0, len(batch), size):
+            await self._predict(batch[start : start + size])
+
+    async def _proposals(self, batch: Sequence[Entry]) -> list[Proposals]:
+        proposals = await self._engine.predict(
+            self.model.name,
+            [entry.pixels for entry in batch],
+            [entry.placement for entry in batch],
+            [entry.selection for entry in batch],
+        )
+        if len(proposals) != len(batch):
+            raise RuntimeError(f"the model answered {len(proposals)} of {len(batch)} pictures")
+        return proposals
+
+
+def _alive(entries: Sequence[Entry]) -> list[Entry]:
+    """Those that someone still waits for; the ones past their deadline are told so."""
+    now = asyncio.get_running_loop().time()
+    for entry in entries:
+        if entry.deadline <= now:
+            _fail(entry, DeadlineExceeded("the deadline passed in the queue"))
+    return [entry for entry in entries if not entry.future.done()]
+
+
+def _answer(batch: Sequence[Entry], proposals: Sequence[Proposals], started: float) -> None:
+    inference_ms = (time.perf_counter() - started) * 1000
+    for entry, found in zip(batch, proposals, strict=True):
+        if not entry.future.done():  # the caller may have gone while the device worked
+            queue_ms = (started - entry.enqueued_at) * 1000
+            entry.future.set_result(Inference(found, queue_ms, inference_ms, len(batch)))
+
+
+def _fail(entry: Entry, error: Exception) -> None:
+    if entry.future.done():
+        return
+    if isinstance(error, DeviceOutOfMemory):
+        error = DeviceMemoryExceeded("the device's memory cannot hold this picture now")
+    elif not isinstance(error, (DeadlineExceeded, Draining, EngineFailed)):
+        error = InternalError("the model failed on this picture")
+    entry.future.set_exception(error)

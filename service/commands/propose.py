@@ -1,0 +1,122 @@
+"""``rpn propose``: a photograph's proposals without a server, through the code that serves."""
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from model.errors import PictureError
+from model.imaging.decoding import Picture
+from model.structures import FloatArray
+from service.answers import result
+from service.batching import Inference
+from service.engine import LoadedModel, Predictor
+from service.errors import StartupError
+from service.images import DecodedPicture, decode_picture
+from service.parameters import ProposeQuery
+from service.settings import ModelSource, Settings, read_settings
+
+_DRAWN = (".png", ".jpg", ".jpeg", ".webp")
+_DEFAULTS = ProposeQuery()
+
+
+def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Declare the command."""
+    parser = subparsers.add_parser(
+        "propose",
+        help="a photograph's proposals, drawn or as JSON, without a server",
+        description="The proposals of photographs, drawn on them or as JSON, without a server.",
+    )
+    parser.set_defaults(run=run)
+    add = parser.add_argument
+    add("pictures", type=Path, nargs="+", metavar="PICTURE")
+    add("-o", "--out", type=Path, help=f"a file ({', '.join(_DRAWN)} or .json) or, for several pictures, a folder")
+    add("--model", help="a shipped name, or name=path (default: the first of RPN_MODELS)")
+    add("--top-n", type=int, default=_DEFAULTS.top_n, help="default: %(default)s")
+    add("--score-threshold", type=float, default=_DEFAULTS.score_threshold, help="default: %(default)s")
+    add("--nms-iou", type=float, default=_DEFAULTS.nms_iou, help="default: %(default)s")
+    add("--box-format", default=_DEFAULTS.box_format, choices=("xyxy", "xywh", "cxcywh"), help="of the JSON")
+    add("--normalized", action="store_true", help="the JSON's boxes divided by width and height")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write each picture's proposals; without ``--out``, JSON goes to standard output, a line a picture."""
+    targets = _targets(args.pictures, args.out)
+    settings = read_settings()
+    query = _query(args, settings)
+    source = _source(args.model, settings)
+    from service.app import load_predictor  # with it comes torch, which a wrong argument need not wait for
+
+    predictor = load_predictor(source.path, settings.device)
+    model = LoadedModel(source.name, predictor.info, predictor.input_rule, predictor.max_top_n, predictor.device)
+    for path, target in zip(args.pictures, targets, strict=True):
+        picture, inference = _propose(path, predictor, query, settings)
+        answer = result(model, picture, inference, query)
+        if target is None:
+            sys.stdout.write(json.dumps({"picture": str(path), **answer}) + "\n")
+        elif target.suffix == ".json":
+            target.write_text(json.dumps({"picture": str(path), **answer}, indent=2) + "\n", encoding="utf-8")
+        else:
+            _draw(path, target, inference.proposals.boxes, inference.proposals.scores, settings)
+    return 0
+
+
+def _propose(
+    path: Path, predictor: Predictor, query: ProposeQuery, settings: Settings
+) -> tuple[DecodedPicture, Inference]:
+    try:
+        picture = decode_picture(path.read_bytes(), predictor.input_rule, settings.max_pixels)
+    except OSError as error:
+        raise StartupError(f"{path}: {error.strerror or error}") from error
+    except PictureError as error:
+        raise StartupError(f"{path}: {error}") from error
+    started = time.perf_counter()
+    selection = query.selection(max_top_n=settings.max_top_n)
+    (proposals,) = predictor.predict(picture.pixels[None], [picture.placement], [selection])
+    return picture, Inference(proposals, 0.0, (time.perf_counter() - started) * 1000, 1)
+
+
+def _draw(path: Path, target: Path, boxes: FloatArray, scores: FloatArray, settings: Settings) -> None:
+    from model.evaluation.pictures import draw_boxes
+
+    whole = Picture(path.read_bytes(), max_pixels=settings.max_pixels).decode()
+    draw_boxes(whole, boxes, scores).save(target)
+
+
+def _targets(pictures: list[Path], out: Path | None) -> list[Path | None]:
+    """Where each picture's result goes, checked before any work is done."""
+    if out is None:
+        return [None] * len(pictures)
+    if out.is_dir():
+        return [out / f"{picture.stem}.png" for picture in pictures]
+    if len(pictures) > 1:
+        raise StartupError(f"{out} is not a folder, and {len(pictures)} pictures do not go into one file")
+    if out.suffix.lower() not in (*_DRAWN, ".json"):
+        raise StartupError(f"{out}: the result is written as {', '.join(_DRAWN)} or .json")
+    if not out.parent.is_dir():
+        raise StartupError(f"{out}: the folder {out.parent} is not there")
+    return [out]
+
+
+def _query(args: argparse.Namespace, settings: Settings) -> ProposeQuery:
+    given: dict[str, Any] = {name: getattr(args, name) for name in ProposeQuery.model_fields if name != "model"}
+    try:
+        query = ProposeQuery(**given)
+    except ValidationError as error:
+        faults = [(str(fault["loc"][0]), fault["msg"]) for fault in error.errors(include_url=False)]
+        raise StartupError("; ".join(f"--{name.replace('_', '-')}: {reason}" for name, reason in faults)) from error
+    query.selection(max_top_n=settings.max_top_n)
+    return query
+
+
+def _source(model: str | None, settings: Settings) -> ModelSource:
+    if model is None:
+        return settings.models[0]
+    try:
+        return next((s for s in settings.models if s.name == model), None) or ModelSource.parse(model)
+    except ValueError as error:
+        raise StartupError(f"--model: {error}") from error

@@ -1,0 +1,92 @@
+"""What OpenAPI says beyond the handlers' signatures: picture bodies, and every problem that a path may answer."""
+
+from collections.abc import Iterable
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from service.errors import ServiceError, service_errors
+from service.multipart import FORM_FIELD
+from service.problems import MEDIA_TYPE, problem_type
+from service.schemas import Problem
+
+_BINARY = {"type": "string", "format": "binary"}
+
+# Both ways to send pictures. The array makes /docs offer file choosers, as many as one likes.
+PICTURE_BODY: dict[str, Any] = {
+    "required": True,
+    "content": {
+        "multipart/form-data": {
+            "schema": {
+                "type": "object",
+                "required": [FORM_FIELD],
+                "properties": {
+                    FORM_FIELD: {
+                        "type": "array",
+                        "items": _BINARY,
+                        "minItems": 1,
+                        "description": "One picture, or several for `results`.",
+                    }
+                },
+            }
+        },
+        **{f"image/{kind}": {"schema": _BINARY} for kind in ("jpeg", "png", "webp", "gif", "bmp", "tiff")},
+    },
+}
+
+
+def problem_responses(*kinds: type[ServiceError]) -> dict[int | str, dict[str, Any]]:
+    """The OpenAPI responses of these errors, of all of them for none, grouped by status."""
+    by_status: dict[int | str, list[type[ServiceError]]] = {}
+    for kind in kinds or service_errors():
+        by_status.setdefault(kind.status, []).append(kind)
+    return {status: _response(group) for status, group in sorted(by_status.items(), key=lambda item: str(item[0]))}
+
+
+def install(app: FastAPI) -> None:
+    """Make this application's OpenAPI know the problem document's schema."""
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            schema = get_openapi(
+                title=app.title,
+                version=app.version,
+                description=app.description,
+                routes=app.routes,
+                tags=app.openapi_tags,
+            )
+            components = schema.setdefault("components", {}).setdefault("schemas", {})
+            problem = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+            components.update(problem.pop("$defs", {}))
+            components["Problem"] = problem
+            app.openapi_schema = schema
+        return app.openapi_schema
+
+    app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way to extend the schema
+
+
+def _response(kinds: Iterable[type[ServiceError]]) -> dict[str, Any]:
+    kinds = list(kinds)
+    return {
+        "description": f"{HTTPStatus(kinds[0].status).phrase}: {', '.join(f'`{kind.code}`' for kind in kinds)}",
+        "content": {
+            MEDIA_TYPE: {
+                "schema": {"$ref": "#/components/schemas/Problem"},
+                "examples": {kind.code: {"summary": kind.title, "value": _example(kind)} for kind in kinds},
+            }
+        },
+    }
+
+
+def _example(kind: type[ServiceError]) -> dict[str, Any]:
+    return {
+        "type": problem_type(kind.code),
+        "title": kind.title,
+        "status": kind.status,
+        "detail": (kind.__doc__ or kind.title).split("\n")[0],
+        "instance": "urn:rpn:request:4f1c",
+        "code": kind.code,
+        "request_id": "4f1c",
+    }

@@ -1,0 +1,40 @@
+"""The query parameters of ``POST /propose``."""
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from model.structures import Selection
+from service.errors import InvalidParameter
+from service.schemas import BoxFormat
+
+
+class ProposeQuery(BaseModel):
+    """What a caller may ask; anything else in the query is refused, so that no misspelling passes silently."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    top_n: int = Field(300, ge=1, description="At most so many proposals.")
+    score_threshold: float = Field(
+        0.0, ge=0, le=1, allow_inf_nan=False, description="Only proposals of at least this objectness."
+    )
+    nms_iou: float = Field(
+        0.7,
+        ge=0,
+        le=1,
+        allow_inf_nan=False,
+        description="Of two proposals that overlap by more than this, the lower-scored goes; 1 keeps all.",
+    )
+    box_format: BoxFormat = Field(
+        "xyxy", description="`xyxy`: two corners; `xywh`: top left corner and size; `cxcywh`: centre and size."
+    )
+    normalized: bool = Field(False, description="Divide by the upright picture's width and height.")
+    model: str | None = Field(None, description="The model's name, see `/models`; without it the default one.")
+
+    def selection(self, *, max_top_n: int) -> Selection:
+        """What the model is asked for.
+
+        Raises:
+            InvalidParameter: ``top_n`` is more than this server allows.
+        """
+        if self.top_n > max_top_n:
+            raise InvalidParameter([("top_n", f"Input should be less than or equal to {max_top_n}")])
+        return Selection(self.top_n, self.score_threshold, self.nms_iou)

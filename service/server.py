@@ -1,0 +1,123 @@
+"""The process: listens, serves, and leaves as load balancers like it.
+
+On SIGTERM readiness turns 503 first and the service goes on serving for a grace, so that nothing is sent here when
+the port closes; then what was accepted is finished, and the process exits 0. SIGINT skips the grace. A second
+signal ends the process at once.
+"""
+
+import asyncio
+import logging
+import math
+import os
+import signal
+import socket
+from types import FrameType
+from typing import NoReturn
+
+import uvicorn
+
+from service.app import create_app, load_predictor
+from service.engine import LoadPredictor
+from service.errors import StartupError
+from service.lifecycle import Lifecycle, Phase
+from service.settings import Settings, unknown_names
+from service.state import Service
+
+_log = logging.getLogger("service.server")
+
+# Connections that wait in the kernel while the event loop is busy; more than the permits, so that 429 can be told.
+_BACKLOG = 1024
+
+
+def serve(settings: Settings, load: LoadPredictor = load_predictor) -> None:
+    """Serve until a signal ends it.
+
+    Raises:
+        StartupError: the address cannot be listened on.
+        Exception: whatever a model's loading failed with.
+    """
+    for name in unknown_names(os.environ):
+        _log.warning("%s is none of our settings; misspelt?", name)
+    service = Service(settings, load)
+    listener = listen(settings.host, settings.port)
+    config = uvicorn.Config(
+        create_app(service),
+        log_config=None,
+        log_level="warning",  # its lines on starting and stopping would repeat ours
+        access_log=False,
+        server_header=False,
+        # What was accepted ends by itself within this time; a caller that reads his answer too slowly is cut off.
+        timeout_graceful_shutdown=math.ceil(settings.upload_timeout_s + settings.deadline_s),
+    )
+    _log.info("listening on %s", _url(listener))
+    GracefulServer(config, service.lifecycle, grace_s=settings.drain_grace_s).run(sockets=[listener])
+    if service.lifecycle.failure is not None:
+        raise service.lifecycle.failure
+    _log.info("stopped")
+    if service.engine.alive:  # deep in a load or a hung device; the interpreter must not be taken apart under it
+        _end(0)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket.
+
+    Raises:
+        StartupError: the address is taken, not ours, or not an address.
+    """
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        return socket.create_server((str(address[0]), port), family=family, backlog=_BACKLOG)
+    except OSError as error:
+        raise StartupError(f"cannot listen on {host}:{port}: {error.strerror or error}") from error
+
+
+class GracefulServer(uvicorn.Server):
+    """uvicorn's server with this service's way to leave."""
+
+    def __init__(self, config: uvicorn.Config, lifecycle: Lifecycle, *, grace_s: float) -> None:
+        super().__init__(config)
+        self._lifecycle = lifecycle
+        self._grace_s = grace_s
+        self._signals = 0
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """As uvicorn's; notes the loop, for the signal handler."""
+        self._loop = asyncio.get_running_loop()
+        await super().startup(sockets=sockets)
+
+    async def on_tick(self, counter: int) -> bool:
+        """As uvicorn's; also ends a process whose models could not be loaded."""
+        return await super().on_tick(counter) or self._lifecycle.phase is Phase.FAILED
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Leave gently at the first signal, at once at the second.
+
+        uvicorn's own would raise the signal again at the end, and the process would not exit 0.
+        """
+        self._signals += 1
+        if self._signals > 1 or self._loop is None:
+            _end(128 + sig)
+        serving = self._lifecycle.phase is Phase.READY
+        grace_s = self._grace_s if sig == signal.SIGTERM and serving else 0.0
+        self._loop.call_soon_threadsafe(self._leave, grace_s)
+
+    def _leave(self, grace_s: float) -> None:
+        _log.info("leaving", extra={"grace_s": grace_s})
+        self._lifecycle.leave()
+        asyncio.get_running_loop().call_later(grace_s, self._drain)
+
+    def _drain(self) -> None:
+        _log.info("draining")
+        self._lifecycle.drain()
+        self.should_exit = True
+
+
+def _url(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _end(status: int) -> NoReturn:
+    logging.shutdown()
+    os._exit(status)

@@ -1,0 +1,94 @@
+"""Everything that one running service holds, and how handlers come by it."""
+
+import asyncio
+import logging
+from typing import Annotated, TypedDict
+
+from fastapi import Depends, Request
+
+from service.admission import Admission
+from service.batching import Batcher, BatchLimits
+from service.engine import Engine, LoadPredictor
+from service.errors import UnknownModel
+from service.images import Decoder
+from service.lifecycle import Lifecycle
+from service.settings import Settings
+
+_log = logging.getLogger("service")
+
+# At the end a batch in hand may finish; a model that is still being loaded is not waited for.
+_ENGINE_PATIENCE_S = 2.0
+
+
+class Service:
+    """The parts of one service, wired. It runs once: `start`, then `close`."""
+
+    def __init__(self, settings: Settings, load: LoadPredictor) -> None:
+        self.settings = settings
+        self.lifecycle = Lifecycle()
+        self.admission = Admission(settings.max_requests)
+        self.decoder = Decoder(threads=settings.decode_workers, max_pixels=settings.max_pixels)
+        self.engine = Engine(load)
+        self.batchers: dict[str, Batcher] = {}
+        self._loading: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin to load the models, while probes are already answered."""
+        self.engine.start()
+        self._loading = asyncio.create_task(self._load_models(), name="loading")
+
+    async def _load_models(self) -> None:
+        """Load and warm every model, then be ready. A failure is kept for whoever runs the process to end it."""
+        limits = BatchLimits(self.settings.max_batch, self.settings.max_batch_pixels)
+        try:
+            for source in self.settings.models:
+                model = await self.engine.load(source, device=self.settings.device, largest_batch=limits.largest_batch)
+                self.batchers[source.name] = Batcher(model, self.engine, limits)
+                _log.info("model loaded", extra={"model": source.name, "digest": model.info.digest})
+        except Exception as error:
+            self.lifecycle.failed(error)
+        else:
+            self.lifecycle.loaded()
+            _log.info("ready")
+
+    def batcher(self, name: str | None) -> Batcher:
+        """The queue of the model of this name; of the default one for None.
+
+        Raises:
+            UnknownModel: none of that name is loaded.
+        """
+        wanted = name or self.default_model
+        if wanted not in self.batchers:
+            raise UnknownModel([("model", f"{wanted!r} is not loaded; loaded: {', '.join(self.batchers)}")])
+        return self.batchers[wanted]
+
+    @property
+    def default_model(self) -> str:
+        """The model for requests that name none."""
+        return self.settings.models[0].name
+
+    async def close(self) -> None:
+        """End every part; what still waits is refused."""
+        self.lifecycle.drain()
+        if self._loading is not None:
+            self._loading.cancel()
+            await asyncio.gather(self._loading, return_exceptions=True)
+        for batcher in self.batchers.values():
+            await batcher.close()
+        self.decoder.close()
+        self.engine.stop(_ENGINE_PATIENCE_S)
+
+
+class LifespanState(TypedDict):
+    """What the lifespan hands to every request."""
+
+    service: Service
+
+
+def get_service(request: Request) -> Service:
+    """The service that this request has come to."""
+    service: Service = request.state.service
+    return service
+
+
+ServiceDep = Annotated[Service, Depends(get_service)]

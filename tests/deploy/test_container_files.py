@@ -1,0 +1,56 @@
+"""The container's files agree with the service's settings and with each other."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from service.settings import Settings, setting_rows
+
+ROOT = Path(__file__).resolve().parents[2]
+FILES = ["Dockerfile", "docker-compose.yml", "deploy/haproxy.cfg", "deploy/image_check.sh"]
+
+
+def text(name: str) -> str:
+    return (ROOT / name).read_text()
+
+
+def found(pattern: str, name: str) -> set[str]:
+    values = set(re.findall(pattern, text(name), flags=re.MULTILINE))
+    assert values, f"{pattern!r} is nowhere in {name}"
+    return values
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_every_setting_that_is_named_exists(name):
+    assert set(re.findall(r"\bRPN_[A-Z0-9_]+", text(name))) <= {row.name for row in setting_rows()}
+
+
+def test_compose_waits_longer_than_the_service_takes_to_leave():
+    [grace] = found(r"RPN_DRAIN_GRACE_S: (\d+)$", "docker-compose.yml")
+    patience = min(int(seconds) for seconds in found(r"stop_grace_period: (\d+)s", "docker-compose.yml"))
+    defaults = Settings.model_fields
+    assert patience > int(grace) + defaults["upload_timeout_s"].default + defaults["deadline_s"].default
+
+
+def test_the_balancer_looks_away_before_the_grace_ends():
+    [(interval, fall)] = re.findall(r"check inter (\d+)s fall (\d+)", text("deploy/haproxy.cfg"))
+    [grace] = found(r"RPN_DRAIN_GRACE_S: (\d+)$", "docker-compose.yml")
+    assert int(interval) * int(fall) < int(grace)
+
+
+def test_the_balancer_is_more_patient_than_the_service():
+    for side in ("client", "server"):
+        [timeout] = found(rf"timeout {side} (\d+)s", "deploy/haproxy.cfg")
+        assert int(timeout) > Settings.model_fields["deadline_s"].default
+        assert int(timeout) > Settings.model_fields["body_timeout_s"].default
+
+
+def test_one_port_everywhere():
+    ports = (
+        found(r'"--port", "(\d+)"', "Dockerfile")
+        | found(r"^EXPOSE (\d+)$", "Dockerfile")
+        | found(r"'127\.0\.0\.1', (\d+), timeout", "Dockerfile")
+        | found(r"proposals:(\d+) resolvers", "deploy/haproxy.cfg")
+    )
+    assert ports == {"8000"}

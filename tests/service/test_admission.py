@@ -1,0 +1,74 @@
+import pytest
+
+from service.admission import Admission
+from service.errors import Overloaded
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def hold(admission: Admission, seconds: float, clock: Clock) -> None:
+    with admission.admit():
+        clock.now += seconds
+
+
+def refusal(admission: Admission) -> Overloaded:
+    with pytest.raises(Overloaded) as caught, admission.admit():
+        pass
+    return caught.value
+
+
+def test_permits_are_given_back_whatever_happens():
+    admission = Admission(1)
+    for error in (ValueError, KeyboardInterrupt):
+        with pytest.raises(error), admission.admit():
+            raise error
+    assert admission.held == 0
+
+
+def test_none_free_is_refused():
+    admission = Admission(2)
+    with admission.admit(), admission.admit():
+        assert refusal(admission).status == 429
+        assert admission.held == 2
+    with admission.admit():
+        assert admission.held == 1
+
+
+def test_retry_after_is_what_the_backlog_takes_at_the_measured_rate():
+    clock = Clock()
+    admission = Admission(4, clock)
+    for _ in range(20):
+        hold(admission, 2.0, clock)  # one request in two seconds
+    with admission.admit(), admission.admit(), admission.admit(), admission.admit():
+        assert refusal(admission).retry_after == 8
+
+
+def test_idle_time_does_not_look_like_slowness():
+    clock = Clock()
+    admission = Admission(1, clock)
+    for _ in range(20):
+        hold(admission, 0.1, clock)
+        clock.now += 5.0
+    with admission.admit():
+        assert refusal(admission).retry_after == 1
+
+
+@pytest.mark.parametrize(("seconds", "told"), [(0.001, "1"), (10_000.0, "60")])
+def test_retry_after_is_a_whole_number_within_bounds(seconds, told):
+    clock = Clock()
+    admission = Admission(1, clock)
+    hold(admission, seconds, clock)
+    with admission.admit():
+        assert refusal(admission).headers == {"Retry-After": told}
+
+
+def test_nothing_measured_yet_says_one_second():
+    admission = Admission(1)
+    with admission.admit():
+        assert refusal(admission).retry_after == 1

@@ -1,0 +1,66 @@
+from typing import Any
+
+import pytest
+
+from service.app import create_app
+from service.errors import service_errors
+from service.schemas import Problem
+from tests.service.fakes import build_service, running
+
+PICTURE_KINDS = {f"image/{kind}" for kind in ("jpeg", "png", "webp", "gif", "bmp", "tiff")}
+
+
+@pytest.fixture(scope="module")
+def schema() -> dict[str, Any]:
+    return create_app(build_service()).openapi()
+
+
+def test_every_error_is_documented(schema):
+    responses = schema["paths"]["/propose"]["post"]["responses"]
+    for kind in service_errors():
+        content = responses[str(kind.status)]["content"]["application/problem+json"]
+        assert content["schema"] == {"$ref": "#/components/schemas/Problem"}
+        example = Problem.model_validate(content["examples"][kind.code]["value"])
+        assert (example.status, example.code) == (kind.status, kind.code)
+
+
+def test_nothing_but_problems_is_documented_for_errors(schema):
+    for path in schema["paths"].values():
+        for operation in path.values():
+            for status, response in operation["responses"].items():
+                if status != "200":
+                    assert set(response["content"]) == {"application/problem+json"}
+
+
+def test_both_bodies_are_documented(schema):
+    content = schema["paths"]["/propose"]["post"]["requestBody"]["content"]
+    assert set(content) == {"multipart/form-data", *PICTURE_KINDS}
+    field = content["multipart/form-data"]["schema"]["properties"]["image"]
+    assert field["items"] == {"type": "string", "format": "binary"}
+
+
+def test_parameters_are_documented(schema):
+    parameters = {one["name"]: one for one in schema["paths"]["/propose"]["post"]["parameters"]}
+    assert set(parameters) == {"top_n", "score_threshold", "nms_iou", "box_format", "normalized", "model"}
+    assert all(one["in"] == "query" and one["description"] for one in parameters.values())
+    assert parameters["top_n"]["schema"]["default"] == 300
+
+
+def test_every_reference_leads_somewhere(schema):
+    def references(node: Any) -> list[str]:
+        if isinstance(node, dict):
+            own = [node["$ref"]] if isinstance(node.get("$ref"), str) else []
+            return own + [found for value in node.values() for found in references(value)]
+        return [found for value in node for found in references(value)] if isinstance(node, list) else []
+
+    for reference in references(schema):
+        assert reference.rsplit("/", 1)[1] in schema["components"]["schemas"], reference
+
+
+@pytest.mark.anyio
+async def test_docs_page_is_served():
+    async with running() as service:
+        page = await service.client.get("/docs")
+        assert (await service.client.get("/openapi.json")).status_code == 200
+    assert page.status_code == 200
+    assert "swagger" in page.text

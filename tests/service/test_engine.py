@@ -1,0 +1,123 @@
+import asyncio
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from model.errors import CheckpointError, DeviceError, DeviceOutOfMemory
+from model.structures import Placement, Selection
+from service.engine import Engine
+from service.errors import EngineFailed
+from service.settings import ModelSource
+from tests.service.fakes import WIDE, FakePredictor, size_of, until
+
+pytestmark = pytest.mark.anyio
+
+SOURCE = ModelSource("general", Path("x"))
+PLACEMENT = Placement(size_of(WIDE), size_of(WIDE), WIDE)
+
+
+def started(fake: FakePredictor) -> Engine:
+    engine = Engine(lambda path, device: fake)
+    engine.start()
+    return engine
+
+
+async def load(engine: Engine, source: ModelSource = SOURCE) -> None:
+    await engine.load(source, device="cpu", largest_batch=lambda rule: 4)
+
+
+async def predict(engine: Engine) -> int:
+    blank = np.zeros((WIDE.height, WIDE.width, 3), dtype=np.uint8)
+    return len(await engine.predict("general", [blank], [PLACEMENT], [Selection()]))
+
+
+async def test_one_thread_loads_warms_and_predicts_for_all_models():
+    one, other = FakePredictor(), FakePredictor()
+    engine = Engine(lambda path, device: one if path == Path("x") else other)
+    engine.start()
+    await load(engine)
+    await load(engine, ModelSource("other", Path("y")))
+    await predict(engine)
+    assert one.threads == other.threads == {"inference"}
+    engine.stop(5)
+    assert not engine.alive
+
+
+async def test_a_cpu_is_warmed_with_one_picture_and_another_device_with_a_full_batch_too():
+    fake = FakePredictor()
+    engine = started(fake)
+    await load(engine)
+    assert fake.warmed == [(1,)]
+    fake.device = "cuda"
+    await load(engine)
+    assert fake.warmed == [(1,), (1,), (4,)]
+    engine.stop(5)
+
+
+async def test_a_full_batch_that_does_not_fit_ends_nothing():
+    class Small(FakePredictor):
+        device = "cuda"
+
+        def warm_up(self, batch_sizes):
+            if max(batch_sizes) > 1:
+                raise DeviceOutOfMemory("too small")
+
+    engine = started(Small())
+    await load(engine)
+    assert await predict(engine) == 1
+    engine.stop(5)
+
+
+async def test_faults_reach_the_caller_and_the_thread_lives_on():
+    fake = FakePredictor()
+    engine = started(fake)
+    await load(engine)
+    fake.fault = lambda pixels: (_ for _ in ()).throw(ValueError("bad"))
+    with pytest.raises(ValueError, match="bad"):
+        await predict(engine)
+    fake.fault = lambda pixels: None
+    assert await predict(engine) == 1
+    engine.stop(5)
+
+
+async def test_a_failed_load_is_told_as_it_is():
+    def load_nothing(path: Path, device: str) -> FakePredictor:
+        raise CheckpointError(f"{path} is not a checkpoint")
+
+    engine = Engine(load_nothing)
+    engine.start()
+    with pytest.raises(CheckpointError, match="x is not a checkpoint"):
+        await load(engine)
+    engine.stop(5)
+
+
+@pytest.mark.parametrize("fatal", [DeviceError("gone"), SystemExit(1)])
+async def test_a_lost_device_fails_what_waits_and_what_comes(fatal):
+    fake = FakePredictor()
+    engine = started(fake)
+    await load(engine)
+    fake.fault = lambda pixels: (_ for _ in ()).throw(fatal)
+    fake.gate.clear()
+    waiting = [asyncio.create_task(predict(engine)) for _ in range(3)]
+    await until(lambda: len(fake.batches) == 1)
+    fake.gate.set()
+    outcomes = await asyncio.gather(*waiting, return_exceptions=True)
+    assert [type(outcome) for outcome in outcomes] == [EngineFailed] * 3
+    assert not engine.alive
+    with pytest.raises(EngineFailed):
+        await predict(engine)
+    engine.stop(5)
+
+
+async def test_a_caller_that_left_is_no_trouble():
+    fake = FakePredictor()
+    engine = started(fake)
+    await load(engine)
+    fake.gate.clear()
+    task = asyncio.create_task(predict(engine))
+    await until(lambda: len(fake.batches) == 1)
+    task.cancel()
+    fake.gate.set()
+    assert await predict(engine) == 1
+    engine.stop(5)

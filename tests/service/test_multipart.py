@@ -1,0 +1,81 @@
+import pytest
+
+from service.errors import MalformedMultipart, MissingImage, TooManyPictures
+from service.multipart import Part, PictureForm
+
+
+def form(**limits: int) -> PictureForm:
+    return PictureForm("multipart/form-data; boundary=B", **{"max_picture_bytes": 100, "max_pictures": 3, **limits})
+
+
+def part(data: bytes, disposition: bytes = b'form-data; name="image"; filename="a.png"') -> bytes:
+    return b"--B\r\nContent-Disposition: " + disposition + b"\r\n\r\n" + data + b"\r\n"
+
+
+def parse(body: bytes) -> list[Part]:
+    parser = form()
+    parser.feed(body)
+    return parser.finish()
+
+
+@pytest.mark.parametrize("step", [1, 2, 7, 1000])
+def test_pieces_may_be_cut_anywhere(step):
+    body = part(b"one\r\n--Bx") + part(b"field", b'form-data; name="other"') + part(b"two") + b"--B--\r\n"
+    parser = form()
+    for start in range(0, len(body), step):
+        parser.feed(body[start : start + step])
+    assert [p.data for p in parser.finish()] == [b"one\r\n--Bx", b"two"]
+
+
+def test_oversize_picture_is_counted_and_dropped():
+    parser = form(max_picture_bytes=10)
+    parser.feed(part(b"x" * 50) + part(b"y" * 10) + b"--B--\r\n")
+    assert [(p.size, p.data) for p in parser.finish()] == [(50, b""), (10, b"y" * 10)]
+
+
+def test_other_parts_are_named_when_there_is_no_picture():
+    parser = form()
+    parser.feed(part(b"x", b'form-data; name="file"; filename="a.png"') + b"--B--\r\n")
+    with pytest.raises(MissingImage, match="'file'"):
+        parser.finish()
+
+
+def test_file_names_need_not_be_utf_8():
+    parser = form()
+    parser.feed(part(b"x", b'form-data; name="image"; filename="\xe9.png"') + b"--B--\r\n")
+    assert parser.finish()[0].filename == "é.png"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"garbage",
+        part(b"x"),
+        part(b"x")[:30],
+        b"--B\r\nno colon\r\n\r\nx\r\n--B--\r\n",
+        part(b"x") + b"--C--\r\n",
+    ],
+)
+def test_malformed_bodies_are_refused(body):
+    with pytest.raises(MalformedMultipart):
+        parse(body)
+
+
+@pytest.mark.parametrize(
+    "content_type", ["multipart/form-data", "multipart/form-data; boundary=", f"multipart/x; boundary={'b' * 300}"]
+)
+def test_a_boundary_is_needed(content_type):
+    with pytest.raises(MalformedMultipart):
+        PictureForm(content_type, max_picture_bytes=1, max_pictures=1)
+
+
+def test_too_many_pictures_are_refused():
+    parser = form(max_pictures=2)
+    with pytest.raises(TooManyPictures):
+        parser.feed(part(b"x") * 3)
+
+
+def test_too_many_other_parts_are_refused():
+    with pytest.raises(MalformedMultipart, match="32"):
+        form().feed(part(b"x", b'form-data; name="token"') * 33)

@@ -1,0 +1,280 @@
+import asyncio
+import threading
+
+import pytest
+
+from service.images import decode_picture
+from service.schemas import Answer, Answers
+from tests.service.fakes import (
+    PATIENCE_S,
+    TALL,
+    WIDE,
+    FakePredictor,
+    boxes_of,
+    expected_boxes,
+    image_parts,
+    picture,
+    running,
+    until,
+)
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_a_raw_body_is_answered_as_documented():
+    data = picture(1, 80, 60)
+    async with running() as service:
+        response = await service.propose(data, top_n=20)
+    answer = response.json()
+    assert response.status_code == 200
+    assert Answer.model_validate(answer, strict=False).model_dump(mode="json") == answer
+    assert answer["model"] == {"name": "general", "version": "7", "digest": "sha256:" + "0" * 64}
+    assert answer["image"] == {"width": 80, "height": 60, "exif_orientation": 1}
+    assert (answer["box_format"], answer["normalized"]) == ("xyxy", False)
+    assert (answer["count"], answer["truncated"]) == (20, True)
+    assert boxes_of(answer) == expected_boxes(data, top_n=20)
+    scores = [proposal["score"] for proposal in answer["proposals"]]
+    assert scores == sorted(scores, reverse=True)
+
+
+async def test_a_thousand_boxes_hold_against_the_schema():
+    async with running() as service:
+        answer = (await service.propose(picture(), top_n=1000)).json()
+    assert Answer.model_validate(answer).model_dump(mode="json") == answer
+    assert answer["count"] == 1000
+    assert not answer["truncated"]
+
+
+async def test_a_multipart_field_is_answered_the_same():
+    data = picture(2)
+    async with running() as service:
+        multipart = await service.client.post("/propose", files={"image": ("a.png", data, "image/png")})
+        raw = await service.propose(data)
+    assert boxes_of(multipart.json()) == boxes_of(raw.json()) == expected_boxes(data)
+
+
+@pytest.mark.parametrize(
+    "content_type", ["image/jpeg", "application/octet-stream", "application/x-www-form-urlencoded", None]
+)
+async def test_a_raw_body_may_have_any_content_type(content_type):
+    headers = {"Content-Type": content_type} if content_type else {}
+    async with running() as service:
+        response = await service.client.post("/propose", content=picture(), headers=headers)
+    assert response.status_code == 200
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"])
+async def test_every_format_is_read(kind):
+    data = picture(3, kind=kind)
+    async with running() as service:
+        response = await service.propose(data)
+    assert response.status_code == 200
+    assert boxes_of(response.json()) == expected_boxes(data)
+
+
+async def test_timings_are_in_the_answer_and_in_the_header():
+    async with running() as service:
+        response = await service.propose(picture())
+    timings = response.json()["timings_ms"]
+    assert set(timings) == {"decode", "queue", "inference"}
+    assert all(value >= 0 for value in timings.values())
+    assert response.headers["Server-Timing"] == ", ".join(f"{name};dur={value}" for name, value in timings.items())
+
+
+async def test_several_pictures_give_a_result_or_a_problem_each_in_order():
+    good, other = picture(1), picture(2, 60, 80)
+    async with running(max_upload_bytes=30_000) as service:
+        files = image_parts(good, good[:200], b"GARBAGE", b"", b"x" * 30_001, other)
+        response = await service.client.post("/propose", files=files)
+    answers = response.json()
+    assert response.status_code == 200
+    assert Answers.model_validate(answers).model_dump(mode="json", exclude_none=True) == answers
+    results = answers["results"]
+    assert [one.get("code") for one in results] == [
+        None,
+        "undecodable_image",
+        "unsupported_format",
+        "missing_image",
+        "payload_too_large",
+        None,
+    ]
+    assert [one["status"] for one in results[1:-1]] == [422, 415, 422, 413]
+    assert [(one["index"], one["filename"]) for one in results[1:-1]] == [(i, f"{i}.png") for i in (1, 2, 3, 4)]
+    assert {one["request_id"] for one in results[1:-1]} == {answers["request_id"]}
+    assert boxes_of(results[0]) == expected_boxes(good)
+    assert boxes_of(results[-1]) == expected_boxes(other)
+
+
+async def test_a_fault_of_ours_costs_one_picture_alone():
+    good, bad = picture(1), picture(2)
+    fake = FakePredictor()
+    marked = decode_picture(bad, fake.input_rule, 10**9).pixels
+
+    def fault(pixels):
+        if any((one == marked).all() for one in pixels):
+            raise RuntimeError("a bug")
+
+    fake.fault = fault
+    async with running(fake) as service:
+        response = await service.client.post("/propose", files=image_parts(good, bad, good))
+    results = response.json()["results"]
+    assert [one.get("status") for one in results] == [None, 500, None]
+    assert "bug" not in response.text
+    assert boxes_of(results[0]) == expected_boxes(good)
+
+
+async def test_a_fault_outside_the_model_is_a_problem_of_each_picture(caplog):
+    async with running() as service:
+        decoder, service.service.decoder = service.service.decoder, None  # any fault of ours
+        response = await service.client.post("/propose", files=image_parts(picture(1), picture(2)))
+        service.service.decoder = decoder
+    assert [one["code"] for one in response.json()["results"]] == ["internal_error"] * 2
+    assert "NoneType" not in response.text
+    assert "NoneType" in caplog.text
+
+
+async def test_options_reach_the_model():
+    data = picture(4)
+    async with running() as service:
+        response = await service.propose(data, score_threshold=0.9, top_n=1000)
+    answer = response.json()
+    assert 0 < answer["count"] < 200
+    assert boxes_of(answer) == expected_boxes(data, score_threshold=0.9, top_n=1000)
+    assert all(proposal["score"] >= 0.9 for proposal in answer["proposals"])
+
+
+async def test_box_formats_are_one_truth_in_three_spellings():
+    data = picture(5, 80, 60)
+    async with running() as service:
+        xyxy = boxes_of((await service.propose(data, top_n=5)).json())
+        centred = (await service.propose(data, top_n=5, box_format="cxcywh", normalized="true")).json()
+    assert (centred["box_format"], centred["normalized"]) == ("cxcywh", True)
+    for (x1, y1, x2, y2), (cx, cy, w, h) in zip(xyxy, boxes_of(centred), strict=True):
+        assert (cx - w / 2) * 80 == pytest.approx(x1, abs=0.02)
+        assert (cy - h / 2) * 60 == pytest.approx(y1, abs=0.02)
+        assert (cx + w / 2) * 80 == pytest.approx(x2, abs=0.02)
+        assert (cy + h / 2) * 60 == pytest.approx(y2, abs=0.02)
+
+
+async def test_no_proposals_are_an_answer_too():
+    async with running(FakePredictor(found=0)) as service:
+        answer = (await service.propose(picture())).json()
+    assert (answer["proposals"], answer["count"], answer["truncated"]) == ([], 0, False)
+
+
+async def test_exif_is_applied_and_stated():
+    exif = b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x08\0\0\0\0\0\0"
+    async with running() as service:
+        answer = (await service.propose(picture(1, 80, 60, kind="JPEG", exif=exif))).json()
+    assert answer["image"] == {"width": 60, "height": 80, "exif_orientation": 8}
+
+
+async def test_models_are_asked_for_by_name():
+    fakes = {"x": FakePredictor("one"), "y": FakePredictor("two", found=3)}
+    async with running(lambda path, device: fakes[path.stem], models="first=x,second=y") as service:
+        default = (await service.propose(picture())).json()
+        second = (await service.propose(picture(), model="second")).json()
+        unknown = await service.propose(picture(), model="third")
+    assert (default["model"]["name"], second["model"]["name"]) == ("first", "second")
+    assert second["count"] == 3
+    assert (unknown.status_code, unknown.json()["code"]) == (422, "unknown_model")
+    assert unknown.json()["errors"][0]["parameter"] == "model"
+    assert "first, second" in unknown.json()["detail"]
+
+
+async def test_callers_at_once_each_get_what_they_get_alone():
+    pictures = [picture(i, 80, 60) if i % 3 else picture(i, 60, 80) for i in range(8)]
+    fake = FakePredictor()
+    async with running(fake, decode_threads=2) as service:
+        fake.gate.clear()
+        holding = asyncio.create_task(service.propose(picture(99)))
+        await until(lambda: len(fake.batches) == 1)
+        asking = [asyncio.create_task(service.propose(data)) for data in pictures]
+        await until(lambda: service.service.batcher(None).waiting == 8)
+        fake.gate.set()
+        responses = await asyncio.gather(*asking)
+        await holding
+    for data, response in zip(pictures, responses, strict=True):
+        assert boxes_of(response.json()) == expected_boxes(data)
+    assert {canvas for canvas, _ in fake.batches} == {WIDE, TALL}
+    assert len(fake.batches) == 3, "the one that held the device, then one batch for each canvas"
+
+
+async def test_deadline_is_a_problem_of_its_own():
+    fake = FakePredictor()
+    async with running(fake, deadline_s=0.2) as service:
+        fake.gate.clear()
+        holding = asyncio.create_task(service.propose(picture(1)))
+        waiting = asyncio.create_task(service.propose(picture(2)))
+        responses = await asyncio.gather(holding, waiting)
+        fake.gate.set()
+        assert [response.status_code for response in responses] == [504, 504]
+        assert responses[1].json()["code"] == "deadline_exceeded"
+        await until(lambda: not service.service.engine.turn.locked())
+        assert len(fake.batches) <= 1, "what nobody waits for never reaches the device"
+        assert service.service.admission.held == 0
+
+
+async def test_no_permit_no_reading():
+    fake = FakePredictor()
+    read = 0
+
+    async def body():
+        nonlocal read
+        read += 1
+        yield picture()
+
+    async with running(fake, max_requests=2) as service:
+        fake.gate.clear()
+        held = [asyncio.create_task(service.propose(picture(i))) for i in range(2)]
+        await until(lambda: service.service.admission.held == 2)
+        refused = await service.client.post("/propose", content=body())
+        fake.gate.set()
+        assert {response.status_code for response in await asyncio.gather(*held)} == {200}
+        assert (await service.propose(picture())).status_code == 200
+    assert (refused.status_code, refused.json()["code"]) == (429, "overloaded")
+    assert int(refused.headers["Retry-After"]) >= 1
+    assert read == 0
+
+
+@pytest.mark.parametrize("data", [picture(), b"", b"GARBAGE", picture()[:100], b"x" * 50_000])
+async def test_permits_come_back_on_every_path(data):
+    async with running(max_upload_bytes=20_000) as service:
+        await service.propose(data)
+        await service.client.post("/propose", files=image_parts(data, data))
+        assert service.service.admission.held == 0
+
+
+async def test_before_the_models_are_loaded():
+    gate = threading.Event()
+
+    def slow(path, device):
+        assert gate.wait(PATIENCE_S)
+        return FakePredictor()
+
+    async with running(slow, wait=False) as service:
+        refused = await service.propose(picture())
+        assert (refused.status_code, refused.json()["code"]) == (503, "not_ready")
+        assert (await service.client.get("/healthz")).status_code == 200
+        assert (await service.client.get("/readyz")).json()["detail"].startswith("loading: 0 of 1")
+        assert (await service.client.get("/models")).json() == {"default": None, "models": []}
+        gate.set()
+        await until(lambda: service.service.lifecycle.phase == "ready")
+        assert (await service.propose(picture())).status_code == 200
+
+
+async def test_draining_finishes_what_was_accepted_and_refuses_the_new():
+    fake = FakePredictor()
+    async with running(fake) as service:
+        fake.gate.clear()
+        accepted = asyncio.create_task(service.propose(picture(1)))
+        await until(lambda: len(fake.batches) == 1)
+        service.service.lifecycle.leave()
+        assert (await service.client.get("/readyz")).status_code == 503
+        late = asyncio.create_task(service.propose(picture(2)))
+        await until(lambda: service.service.admission.held == 2)
+        service.service.lifecycle.drain()
+        refused = await service.propose(picture(3))
+        assert (refused.status_code, refused.json()["code"]) == (503, "draining")
+        fake.gate.set()
+        assert [r.status_code for r in await asyncio.gather(accepted, late)] == [200, 200]

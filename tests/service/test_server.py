@@ -1,0 +1,132 @@
+"""The process as an orchestrator sees it: started, signalled, gone."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from service.errors import StartupError
+from service.server import listen
+from tests.service.fakes import PATIENCE_S, picture, until_now
+
+ROOT = Path(__file__).parents[2]
+
+SERVE_FAKE = """
+import sys
+from service.logs import configure_logging
+from service.server import serve
+from service.settings import read_settings
+from tests.service.fakes import FakePredictor
+configure_logging("info")
+serve(read_settings(port=0), lambda path, device: FakePredictor())
+sys.exit(7 if "torch" in sys.modules else 0)
+"""
+
+
+@contextmanager
+def process(*command: str, **settings: str) -> Iterator[subprocess.Popen[str]]:
+    environment = {**os.environ, **{f"RPN_{name.upper()}": value for name, value in settings.items()}}
+    with subprocess.Popen(
+        [sys.executable, *command],
+        cwd=ROOT,
+        env=environment,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as started:
+        try:
+            yield started
+        finally:
+            started.kill()
+
+
+def address(started: subprocess.Popen[str]) -> str:
+    """From its first line; returns once the models are loaded."""
+    assert started.stdout is not None
+    url = ""
+    for line in started.stdout:
+        message = json.loads(line)["message"]
+        if message.startswith("listening on "):
+            url = message.removeprefix("listening on ")
+        if message == "ready":
+            return url
+    raise AssertionError(f"it ended: {started.stderr.read() if started.stderr else ''}")
+
+
+def status(url: str) -> int:
+    return httpx.get(url, timeout=PATIENCE_S).status_code
+
+
+def test_a_whole_request_never_imports_torch_and_sigterm_leaves_gently():
+    with process("-c", SERVE_FAKE, drain_grace_s="3") as started:
+        url = address(started)
+        answer = httpx.post(f"{url}/propose", content=picture(), timeout=PATIENCE_S)
+        assert (answer.status_code, answer.json()["count"]) == (200, 300)
+        assert status(f"{url}/readyz") == 200
+        started.send_signal(signal.SIGTERM)
+        until_now(lambda: status(f"{url}/readyz") == 503)
+        assert status(f"{url}/healthz") == 200
+        assert httpx.post(f"{url}/propose", content=picture(), timeout=PATIENCE_S).status_code == 200
+        assert started.wait(PATIENCE_S) == 0
+        assert started.stderr is not None
+        assert started.stderr.read() == ""
+
+
+def test_sigint_skips_the_grace():
+    with process("-c", SERVE_FAKE, drain_grace_s="600") as started:
+        address(started)
+        started.send_signal(signal.SIGINT)
+        assert started.wait(PATIENCE_S) == 0
+
+
+def test_a_second_signal_ends_at_once():
+    with process("-c", SERVE_FAKE, drain_grace_s="600") as started:
+        url = address(started)
+        started.send_signal(signal.SIGTERM)
+        until_now(lambda: status(f"{url}/readyz") == 503)
+        started.send_signal(signal.SIGTERM)
+        assert started.wait(PATIENCE_S) == 128 + signal.SIGTERM
+
+
+def test_a_failed_load_is_one_line_and_a_status():
+    load = "lambda path, device: (_ for _ in ()).throw(CheckpointError('x.safetensors is damaged'))"
+    program = f"""
+import sys
+from model.errors import CheckpointError
+from service import cli, server
+from service.commands import serve
+real = server.serve
+server.serve = lambda settings: real(settings, {load})
+sys.exit(cli.main(["serve", "--port", "0"]))
+"""
+    with process("-c", program) as started:
+        out, err = started.communicate(timeout=PATIENCE_S)
+    assert started.returncode == 2
+    assert err == "rpn: x.safetensors is damaged\n"
+    assert "Traceback" not in out
+
+
+def test_a_taken_port_is_one_line():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(StartupError, match=rf"^cannot listen on 127\.0\.0\.1:{port}: .*in use"):
+            listen("127.0.0.1", port)
+
+
+def test_not_an_address_is_one_line():
+    with pytest.raises(StartupError, match=r"^cannot listen on no such host:80"):
+        listen("no such host", 80)
+
+
+def test_misspelt_settings_are_mentioned():
+    with process("-c", SERVE_FAKE, max_bathc="1") as started:
+        assert started.stdout is not None
+        assert "RPN_MAX_BATHC is none of our settings" in json.loads(started.stdout.readline())["message"]

@@ -1,0 +1,44 @@
+import json
+import logging
+
+import pytest
+
+from service.logs import JsonFormatter
+from tests.service.fakes import image_parts, picture, running
+
+pytestmark = pytest.mark.anyio
+
+
+def request_lines(caplog) -> list[dict]:
+    return [vars(record) for record in caplog.records if record.name == "service.requests"]
+
+
+async def test_one_line_for_each_request(caplog):
+    caplog.set_level(logging.INFO)
+    async with running() as service:
+        response = await service.client.post("/propose", files=image_parts(picture(1), picture(2)))
+        await service.propose(b"x")
+        await service.client.get("/healthz")
+    good, bad = request_lines(caplog)
+    assert good["request_id"] == response.headers["X-Request-ID"]
+    assert (good["method"], good["path"], good["status"]) == ("POST", "/propose", 200)
+    assert (good["model"], good["pictures"]) == ("general", 2)
+    assert set(good["timings_ms"]) == {"decode", "queue", "inference"}
+    assert (bad["status"], bad["code"]) == (415, "unsupported_format")
+
+
+async def test_lines_are_json():
+    record = logging.LogRecord("a.b", logging.WARNING, "", 0, "it is %s", ("so",), None)
+    record.request_id = "é1"
+    line = json.loads(JsonFormatter().format(record))
+    assert (line["level"], line["logger"], line["message"], line["request_id"]) == ("warning", "a.b", "it is so", "é1")
+
+
+def test_exceptions_stay_on_the_line():
+    try:
+        raise ValueError("no")
+    except ValueError as error:
+        record = logging.LogRecord("a", logging.ERROR, "", 0, "failed", (), (type(error), error, error.__traceback__))
+    line = JsonFormatter().format(record)
+    assert "\n" not in line
+    assert "ValueError: no" in json.loads(line)["exception"]

@@ -1,0 +1,32 @@
+"""What ships: every checkpoint loads, fits its card, and was trained."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from model.checkpoints.checkpoint import file_sha256, load_checkpoint
+from model.checkpoints.restore import restore_network
+
+WEIGHTS = Path(__file__).parents[1] / "weights"
+SHIPPED = sorted(WEIGHTS.glob("*.safetensors"))
+
+
+def test_the_default_ships():
+    assert WEIGHTS / "general.safetensors" in SHIPPED
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda p: p.stem)
+def test_each_is_sound_small_and_carded(path: Path):
+    checkpoint = load_checkpoint(path)
+    restore_network(checkpoint, path)
+    assert checkpoint.name == path.stem
+    assert path.stat().st_size < 40_000_000
+    card = path.with_suffix(".md").read_text()
+    assert file_sha256(path) in card
+    assert checkpoint.digest in card
+    trained, untrained = checkpoint.metrics.values()
+    assert trained["AR@100"] >= 5 * untrained["AR@100"]
+    row = re.search(r"^\| all \| .*", card, re.MULTILINE)
+    assert row is not None
+    assert f"{trained['AR@100']:.3f}" in row.group()
