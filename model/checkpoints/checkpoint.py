@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from model.config import ModelConfig
@@ -64,7 +64,8 @@ def save_checkpoint(checkpoint: Checkpoint, path: Path) -> str:
     digest = _digest(tensors, document)
     partial = path.with_name(path.name + ".partial")
     path.parent.mkdir(parents=True, exist_ok=True)
-    save_file(tensors, partial, metadata={_KEY: document, _DIGEST_KEY: digest})
+    # Not save_file, which leaves a file that only its owner may read.
+    partial.write_bytes(save(tensors, metadata={_KEY: document, _DIGEST_KEY: digest}))
     partial.replace(path)
     return digest
 

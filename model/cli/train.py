@@ -111,10 +111,15 @@ def _provenance(start: Checkpoint | None) -> dict[str, Any]:
     hardware = torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {torch.get_num_threads()} threads"
     provenance: dict[str, Any] = {
         "hardware": hardware,
-        "command": "rpn " + " ".join(shlex.quote(a) for a in sys.argv[1:]),
+        "command": shlex.join(["rpn", *map(_without_folders, sys.argv[1:])]),
         "python": platform.python_version(),
         "torch": torch.__version__,
     }
     if start is not None:
         provenance["started_from"] = {"digest": start.digest, **start.provenance}
     return provenance
+
+
+def _without_folders(argument: str) -> str:
+    """A checkpoint goes out into the world: it says what its data were called, not where its trainer keeps them."""
+    return Path(argument).name if Path(argument).is_absolute() else argument
