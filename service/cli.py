@@ -43,11 +43,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         args = build_parser(arguments).parse_args(arguments)
         status: int = args.run(args)
         return status
-    except (ModelError, ServiceError, StartupError) as error:
-        print(f"rpn: {' '.join(str(error).split())}", file=sys.stderr)  # noqa: T201  # this is where people look
-        return _FAILED
+    except (ModelError, ServiceError, StartupError, FloatingPointError) as error:
+        return _failed(str(error))
+    except OSError as error:
+        return _failed(f"{error.filename}: {error.strerror}" if error.filename else str(error))
     except KeyboardInterrupt:
         return _INTERRUPTED
+
+
+def _failed(reason: str) -> int:
+    print(f"rpn: {' '.join(reason.split())}", file=sys.stderr)  # noqa: T201  # this is where people look
+    return _FAILED
 
 
 def build_parser(arguments: Sequence[str]) -> argparse.ArgumentParser:

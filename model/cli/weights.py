@@ -13,6 +13,7 @@ from model.checkpoints.card import write_card
 from model.checkpoints.checkpoint import Checkpoint, file_sha256, load_checkpoint, save_checkpoint
 from model.checkpoints.restore import restore_network
 from model.device import choose_device
+from model.errors import DataError
 from model.evaluation.evaluate import evaluate
 from model.network.network import build_network
 from model.predictor import Predictor
@@ -61,7 +62,7 @@ def run_show(arguments: argparse.Namespace) -> int:
 def run_release(arguments: argparse.Namespace) -> int:
     """Write the file to ship and its card."""
     keep_freed_memory()
-    about = json.loads(arguments.about.read_text(encoding="utf-8")) if arguments.about else {}
+    about = _read_about(arguments.about) if arguments.about else {}
     trained = load_checkpoint(arguments.file)
     halved = replace(trained, version=arguments.version, state_dict=_halved(trained))
     pictures = read_coco(arguments.data)
@@ -78,6 +79,16 @@ def run_release(arguments: argparse.Namespace) -> int:
     arguments.out.with_suffix(".md").write_text(card, encoding="utf-8")
     print(card)  # noqa: T201 - a command's answer
     return 0
+
+
+def _read_about(path: Path) -> dict[str, str]:
+    try:
+        about = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise DataError(f"{path}: not JSON ({error})") from error
+    if not isinstance(about, dict) or not all(isinstance(text, str) for text in about.values()):
+        raise DataError(f"{path}: must be an object of texts")
+    return about
 
 
 def _halved(checkpoint: Checkpoint) -> dict[str, torch.Tensor]:

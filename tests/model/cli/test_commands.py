@@ -1,0 +1,113 @@
+"""`rpn train`, `rpn eval` and `rpn weights` as a user types them, on drawn scenes."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from model.checkpoints.checkpoint import file_sha256, load_checkpoint
+from service import cli
+from tests.scenes import write_coco
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("scenes")
+    write_coco(folder, "train", range(8))
+    write_coco(folder, "val", range(20, 24))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("runs") / "scenes"
+    command = ["train", "--data", str(data), "--out", str(out), "--epochs", "1", "--batch-size", "4"]
+    assert cli.main([*command, "--input-size", "96", "--device", "cpu", "--workers", "0", "--seed", "5"]) == 0
+    return out
+
+
+def fault(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
+    assert cli.main([str(a) for a in arguments]) == 2
+    printed = capsys.readouterr().err
+    assert printed.count("\n") == 1
+    return printed
+
+
+def test_a_checkpoint_says_how_it_was_made_but_not_where(run: Path, data: Path):
+    checkpoint = load_checkpoint(run / "last.safetensors")
+    assert checkpoint.name == data.name
+    assert checkpoint.provenance["training"]["recipe"]["seed"] == 5
+    assert checkpoint.config.input.size == 96
+    assert str(data.parent) not in json.dumps(checkpoint.provenance)
+
+
+def test_training_from_a_checkpoint_keeps_its_history(run: Path, data: Path, tmp_path: Path):
+    start = run / "last.safetensors"
+    command = ["train", "--data", str(data), "--out", str(tmp_path / "next"), "--from", str(start), "--epochs", "1"]
+    assert cli.main([*command, "--limit", "4", "--device", "cpu", "--workers", "0"]) == 0
+    checkpoint = load_checkpoint(tmp_path / "next" / "best.safetensors")
+    assert checkpoint.provenance["started_from"]["digest"] == load_checkpoint(start).digest
+    assert checkpoint.config.input.size == 96
+
+
+def test_eval_prints_and_writes_the_same_figures(
+    run: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    out = tmp_path / "figures.json"
+    command = ["eval", str(run / "best.safetensors"), "--data", str(data / "val.json"), "--json", str(out)]
+    assert cli.main([*command, "--device", "cpu"]) == 0
+    figures = json.loads(out.read_text())
+    (row,) = (line.split() for line in capsys.readouterr().out.splitlines() if line.split()[:1] == ["all"])
+    assert [float(v) for v in row[1:6]] == [figures[f"AR@{b}"] for b in (1, 10, 100, 300, 1000)]
+    assert figures == load_checkpoint(run / "best.safetensors").metrics["validation"]
+
+
+def test_a_release_is_halved_measured_and_carded(
+    run: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    about = tmp_path / "about.json"
+    about.write_text(json.dumps({"data": "Drawn scenes.", "limits": "Shapes only.", "measured_on": "unseen scenes"}))
+    out = tmp_path / "scenes.safetensors"
+    command = ["weights", "release", str(run / "best.safetensors"), "--out", str(out), "--version", "1"]
+    assert cli.main([*command, "--data", str(data / "val.json"), "--about", str(about), "--device", "cpu"]) == 0
+    assert out.stat().st_size < 0.6 * (run / "best.safetensors").stat().st_size
+    assert out.stat().st_mode & 0o044, "others must be able to read it"
+    card = out.with_suffix(".md").read_text()
+    assert file_sha256(out) in card
+    assert all(text in card for text in ("Drawn scenes.", "Shapes only.", "unseen scenes", "seed 5"))
+    capsys.readouterr()
+    assert cli.main(["weights", "show", str(out)]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert (shown["version"], shown["sha256"]) == ("1", file_sha256(out))
+    assert list(shown["metrics"]) == ["unseen scenes", "unseen scenes, the same network before training"]
+
+
+def test_what_cannot_be_done_is_one_line(run: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    out = tmp_path / "out"
+    assert "train.json: No such file" in fault(capsys, "train", "--data", tmp_path, "--out", out)
+    assert "none.safetensors" in fault(capsys, "train", "--data", data, "--out", out, "--from", "none.safetensors")
+    assert "multiple of 32" in fault(capsys, "train", "--data", data, "--out", out, "--input-size", "100")
+    assert "--input-size: rpn_vgg16" in fault(
+        capsys, "train", "--data", data, "--out", out, "--architecture", "rpn_vgg16", "--input-size", "96"
+    )
+    assert "epochs must be at least 1" in fault(capsys, "train", "--data", data, "--out", out, "--epochs", "0")
+    assert "val.json: No such file" in fault(capsys, "eval", run / "best.safetensors", "--data", tmp_path / "val.json")
+    release = (
+        "weights",
+        "release",
+        run / "best.safetensors",
+        "--out",
+        out,
+        "--version",
+        "1",
+        "--data",
+        data / "val.json",
+    )
+    assert "about.json: No such file" in fault(capsys, *release, "--about", tmp_path / "about.json")
+    (tmp_path / "about.json").write_text("[1]")
+    assert "about.json: must be an object of texts" in fault(capsys, *release, "--about", tmp_path / "about.json")
+    lost = tmp_path / "lost"
+    write_coco(lost, "train", range(2))
+    (lost / "images" / "scene_1.png").unlink()
+    assert "scene_1.png is not there" in fault(capsys, "train", "--data", lost, "--out", out)
+    assert not out.exists(), "nothing is written before the arguments are known to be good"
