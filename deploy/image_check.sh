@@ -14,14 +14,14 @@
 #   IMAGE_CHECK_BUILD_ARGS  more arguments for `buildah build`, such as a volume with packages
 #   IMAGE_CHECK_READY_S     how long the service may take to become ready (180)
 #   IMAGE_CHECK_KEEP        a name to keep the image under
-#   STORAGE_DRIVER, BUILDAH_ISOLATION   vfs and chroot, which work everywhere; vfs needs about 30 GB for CUDA
+#   STORAGE_DRIVER, BUILDAH_ISOLATION   vfs and chroot, which work everywhere; overlay needs half of vfs's disk
 #
 # The build takes packages from where this machine takes them: pip's configuration (files and PIP_ variables) is given to
 # it, with the local folders and the certificates that it names; debootstrap uses apt's mirror and proxy.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-export STORAGE_DRIVER=${STORAGE_DRIVER:-vfs} BUILDAH_ISOLATION=${BUILDAH_ISOLATION:-chroot}
+export BUILDAH_ISOLATION=${BUILDAH_ISOLATION:-chroot}
 base=${BASE:-python:3.12-slim-bookworm}
 torch=${TORCH:-cuda}
 image=localhost/region-proposal-service-check:$$
@@ -32,15 +32,18 @@ images=()
 server=
 outcome=FAIL
 
+# Not every buildah reads STORAGE_DRIVER by itself.
+buildah=(buildah --storage-driver "${STORAGE_DRIVER:-vfs}")
+
 say() { printf '== %s\n' "$*"; }
 fail() { printf 'image_check: %s\n' "$*" >&2; exit 1; }
 
 clean_up() {
     set +e
     [ -n "$server" ] && kill -KILL "$(service_process)" "$server" 2>/dev/null
-    wait
-    for container in "${containers[@]}"; do buildah rm "$container" >/dev/null 2>&1; done
-    for name in "${images[@]}"; do buildah rmi --force "$name" >/dev/null 2>&1; done
+    wait 2>/dev/null
+    for container in "${containers[@]}"; do "${buildah[@]}" rm "$container" >/dev/null 2>&1; done
+    for name in "${images[@]}"; do "${buildah[@]}" rmi --force "$name" >/dev/null 2>&1; done
     mountpoint -q "$work/network" && umount "$work/network"
     rm -rf "$work"
     echo "$outcome"
@@ -58,9 +61,9 @@ check_tools() {
 # --- the base -------------------------------------------------------------------------------------------------------
 
 find_base() {
-    if buildah inspect --type image "$base" >/dev/null 2>&1; then
+    if "${buildah[@]}" inspect --type image "$base" >/dev/null 2>&1; then
         say "base: $base, which is here"
-    elif [ "${IMAGE_CHECK_STAND_IN:-}" != 1 ] && timeout 300 buildah pull --quiet "$base" >/dev/null 2>&1; then
+    elif [ "${IMAGE_CHECK_STAND_IN:-}" != 1 ] && timeout 300 "${buildah[@]}" pull --quiet "$base" >/dev/null 2>&1; then
         images+=("$base")
         say "base: $base, pulled"
     else
@@ -82,17 +85,17 @@ make_stand_in() {
     say "base: $base cannot be had; debootstrap makes one of $release"
     eval "$(apt-config shell http_proxy Acquire::http::Proxy https_proxy Acquire::https::Proxy)"
     export http_proxy https_proxy
-    container=$(buildah from scratch)
+    container=$("${buildah[@]}" from scratch)
     containers+=("$container")
-    root=$(buildah mount "$container")
+    root=$("${buildah[@]}" mount "$container")
     debootstrap --variant=minbase --include=python3,python3-venv,ca-certificates "$release" "$root" "$mirror" \
         >"$work/debootstrap.log" 2>&1 || { tail -20 "$work/debootstrap.log" >&2; fail "debootstrap failed"; }
     rm -rf "$root"/var/cache/apt/archives/*.deb "$root"/var/lib/apt/lists/* "$root"/var/log/*.log
     chroot "$root" python3 -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' ||
         fail "the python3 of $release is not 3.11 to 3.13: pull $base, or name another BASE"
-    buildah config --env PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin --cmd bash "$container"
+    "${buildah[@]}" config --env PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin --cmd bash "$container"
     images+=("$stand_in")
-    buildah commit --quiet --rm "$container" "$stand_in" >/dev/null
+    "${buildah[@]}" commit --quiet --rm "$container" "$stand_in" >/dev/null
 }
 
 # --- the build ------------------------------------------------------------------------------------------------------
@@ -105,7 +108,7 @@ build_image() {
     images+=("$image")
     # The docker format, for OCI's has no HEALTHCHECK. One layer a stage: with vfs each layer is a copy of the whole.
     # shellcheck disable=SC2086  # IMAGE_CHECK_BUILD_ARGS is several words
-    buildah build --format docker --layers=false --pull=never --tag "$image" \
+    "${buildah[@]}" build --format docker --layers=false --pull=never --tag "$image" \
         --build-arg BASE="$base" --build-arg TORCH="$torch" \
         ${TORCH_CPU_INDEX:+--build-arg "TORCH_CPU_INDEX=$TORCH_CPU_INDEX"} \
         "${volumes[@]}" ${IMAGE_CHECK_BUILD_ARGS:-} . >"$work/build.log" 2>&1 ||
@@ -116,7 +119,7 @@ build_image() {
 
 # A field of the image's configuration; a list becomes one item a line.
 configured() {
-    buildah inspect --type image "$image" | python3 -c '
+    "${buildah[@]}" inspect --type image "$image" | python3 -c '
 import json, sys
 value = json.load(sys.stdin)["Docker"]["config"]
 for key in sys.argv[1].split("."):
@@ -153,11 +156,15 @@ make_network() {
 
 inside() { nsenter --net="$work/network" "$@"; } # in the container's network
 
+run_inside() { # a container, a command
+    inside "${buildah[@]}" run "$1" -- "${@:2}"
+}
+
 start_service() {
     local container=$1 command
     mapfile -t command < <(configured Cmd)
     say "start: ${command[*]}"
-    inside buildah run "$container" -- "${command[@]}" >"$work/service.log" 2>&1 &
+    run_inside "$container" "${command[@]}" >"$work/service.log" 2>&1 &
     server=$!
 }
 
@@ -172,12 +179,12 @@ check_service() {
     local container=$1 user process real health status=0
     mapfile -t health < <(configured Healthcheck.Test)
     [ "${health[0]}" = CMD ] || fail "HEALTHCHECK is not in the exec form"
-    inside buildah run "$container" -- "${health[@]:1}" >/dev/null 2>&1 && fail "HEALTHCHECK passes with no service there"
+    run_inside "$container" "${health[@]:1}" >/dev/null 2>&1 && fail "HEALTHCHECK passes with no service there"
 
     start_service "$container"
     inside python3 deploy/ask_service.py http://127.0.0.1:8000 --wait "${IMAGE_CHECK_READY_S:-180}" ||
         { tail -40 "$work/service.log" >&2; fail "the service does not answer as it should"; }
-    inside buildah run "$container" -- "${health[@]:1}" || fail "HEALTHCHECK fails while the service is well"
+    run_inside "$container" "${health[@]:1}" || fail "HEALTHCHECK fails while the service is well"
     say "HEALTHCHECK: passes with the service, fails without"
 
     user=$(configured User)
@@ -200,14 +207,14 @@ main() {
     check_tools
     find_base
     build_image
-    container=$(buildah from --pull=never "$image")
+    container=$("${buildah[@]}" from --pull=never "$image")
     containers+=("$container")
-    root=$(buildah mount "$container")
+    root=$("${buildah[@]}" mount "$container")
     check_contents "$root"
     make_network
     check_service "$container"
     say "size: $(du --summarize --human-readable --one-file-system "$root" | cut -f1)"
-    [ -z "${IMAGE_CHECK_KEEP:-}" ] || buildah tag "$image" "$IMAGE_CHECK_KEEP"
+    [ -z "${IMAGE_CHECK_KEEP:-}" ] || "${buildah[@]}" tag "$image" "$IMAGE_CHECK_KEEP"
     outcome=PASS
 }
 

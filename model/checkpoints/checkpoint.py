@@ -1,8 +1,9 @@
 """A checkpoint: one safetensors file that carries its own architecture, input rule, provenance and metrics.
 
-The metadata holds one JSON document under `_KEY`, with a digest of all tensors (names, types, shapes, bytes) and of
-the document itself, so that a file that was changed on its way is refused. Nothing in a file is ever run: safetensors
-holds plain arrays, and anything else is refused by name.
+The metadata hold one JSON document, under one key (safetensors writes several in random order, and the same checkpoint
+must give the same file). It carries a digest of all tensors (names, types, shapes, bytes) and of its own other fields,
+so that a file that was changed on its way is refused. Nothing in a file is ever run: safetensors holds plain arrays,
+and anything else is refused by name.
 """
 
 import hashlib
@@ -24,7 +25,7 @@ from model.errors import CheckpointError, ConfigError
 FORMAT = "region-proposal-checkpoint"
 FORMAT_VERSION = 1
 _KEY = "checkpoint"
-_DIGEST_KEY = "digest"
+_DIGEST = "digest"
 # safetensors' own bound on its header; past it a file is not worth asking the library about
 _MAX_HEADER = 100_000_000
 
@@ -60,12 +61,12 @@ class Checkpoint:
 def save_checkpoint(checkpoint: Checkpoint, path: Path) -> str:
     """Write it, whole or not at all, and return its digest."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in checkpoint.state_dict.items()}
-    document = json.dumps(checkpoint._document(), sort_keys=True)
+    document = checkpoint._document()
     digest = _digest(tensors, document)
     partial = path.with_name(path.name + ".partial")
     path.parent.mkdir(parents=True, exist_ok=True)
     # Not save_file, which leaves a file that only its owner may read.
-    partial.write_bytes(save(tensors, metadata={_KEY: document, _DIGEST_KEY: digest}))
+    partial.write_bytes(save(tensors, metadata={_KEY: _canonical({**document, _DIGEST: digest})}))
     partial.replace(path)
     return digest
 
@@ -87,9 +88,14 @@ def load_checkpoint(path: Path) -> Checkpoint:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"{path}: truncated or damaged ({error})") from error
-    if metadata.get(_DIGEST_KEY) != _digest(tensors, metadata[_KEY]):
+    try:
+        document = dict(json.loads(metadata[_KEY]))
+    except (TypeError, ValueError) as error:
+        raise CheckpointError(f"{path}: its metadata are not JSON ({error})") from error
+    digest = document.pop(_DIGEST, None)
+    if digest != _digest(tensors, document):
         raise CheckpointError(f"{path}: its content does not match its own digest: damaged or tampered with")
-    return _parse(path, metadata, tensors)
+    return _parse(path, document, tensors, digest)
 
 
 def file_sha256(path: Path) -> str:
@@ -98,9 +104,8 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _parse(path: Path, metadata: dict[str, str], tensors: dict[str, Tensor]) -> Checkpoint:
+def _parse(path: Path, document: dict[str, Any], tensors: dict[str, Tensor], digest: str) -> Checkpoint:
     try:
-        document = json.loads(metadata[_KEY])
         if document["format"] != FORMAT or document["format_version"] != FORMAT_VERSION:
             raise CheckpointError(
                 f"{path}: format {document['format']} {document['format_version']}, not {FORMAT} {FORMAT_VERSION}"
@@ -112,7 +117,7 @@ def _parse(path: Path, metadata: dict[str, str], tensors: dict[str, Tensor]) -> 
             state_dict=tensors,
             provenance=dict(document["provenance"]),
             metrics=dict(document["metrics"]),
-            digest=metadata[_DIGEST_KEY],
+            digest=digest,
         )
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"{path}: its metadata are not those of a checkpoint ({error!r})") from error
@@ -139,8 +144,12 @@ def _check_signature(path: Path) -> None:
     raise CheckpointError(f"{path}: not a safetensors file")
 
 
-def _digest(tensors: Mapping[str, Tensor], document: str) -> str:
-    sha = hashlib.sha256(document.encode())
+def _canonical(document: dict[str, Any]) -> str:
+    return json.dumps(document, sort_keys=True, allow_nan=False)
+
+
+def _digest(tensors: Mapping[str, Tensor], document: dict[str, Any]) -> str:
+    sha = hashlib.sha256(_canonical(document).encode())
     for name in sorted(tensors):
         tensor = tensors[name]
         sha.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())

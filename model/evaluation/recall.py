@@ -5,6 +5,7 @@ it overlaps most; recall is the share of all boxes found; average recall is its 
 numbers as pycocotools gives with ``useCats=0``, ``maxDets=N``; regions to ignore are no boxes and cost nothing.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -51,13 +52,16 @@ class Recall:
         return float(self.values[size][budget][THRESHOLDS.index(iou)])
 
     def to_dict(self) -> dict[str, float]:
-        """The figures by the names that the field uses, e.g. ``AR@100``, ``AR@100/small``, ``R@100/0.5``."""
+        """The figures by the names that the field uses, e.g. ``AR@100``, ``AR@100/small``, ``R@100/0.5``.
+
+        What is not a number, as there are no such boxes, is left out.
+        """
         figures = {f"AR@{budget}": self.average(budget) for budget in self.values["all"]}
         for size in ("small", "medium", "large"):
-            figures |= {f"AR@{b}/{size}": self.average(b, size) for b in self.values[size] if self.counts[size]}
+            figures |= {f"AR@{b}/{size}": self.average(b, size) for b in self.values[size]}
         for iou in (0.5, 0.7):
             figures |= {f"R@{b}/{iou}": self.at(iou, b) for b in self.values["all"]}
-        return {name: round(value, 4) for name, value in figures.items()}
+        return {name: round(value, 4) for name, value in figures.items() if not math.isnan(value)}
 
 
 def measure_recall(pictures: Sequence[RecallInput], budgets: Sequence[int] = BUDGETS) -> Recall:

@@ -171,8 +171,9 @@ class Trainer:
         self._log({"epoch": self.progress.epoch, "steps": self.progress.total, **losses, **figures})
         checkpoint = self._checkpoint(figures)
         save_checkpoint(checkpoint, self.run.folder / LAST_FILE)
-        if recall is None or figures[_JUDGED_BY] > self.progress.best:
-            self.progress.best = figures.get(_JUDGED_BY, -1.0)
+        judged = figures.get(_JUDGED_BY, math.inf)  # with nothing to judge by, the last is the best
+        if judged >= self.progress.best:
+            self.progress.best = judged
             save_checkpoint(checkpoint, self.run.folder / BEST_FILE)
         self._save_state()
 

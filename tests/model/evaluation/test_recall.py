@@ -59,6 +59,7 @@ def test_pictures_weigh_by_their_boxes_and_empty_ones_not_at_all():
 
 def test_nothing_at_all_is_not_a_number():
     assert math.isnan(measure_recall([]).average(100))
+    assert measure_recall([]).to_dict() == {}
 
 
 box = st.tuples(*(st.integers(0, 40) for _ in range(4))).map(lambda b: [b[0], b[1], b[0] + b[2] + 1, b[1] + b[3] + 1])
