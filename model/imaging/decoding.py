@@ -5,19 +5,67 @@ decoded. Pillow decodes: torchvision's own codecs are deprecated since 0.29.
 """
 
 import contextlib
+import ctypes
 import io
+import logging
+import re
+import struct
+import warnings
 from dataclasses import dataclass
 
-import numpy as np
-from PIL import Image, ImageCms
+from PIL import (
+    BmpImagePlugin,
+    GifImagePlugin,
+    Image,
+    ImageFile,
+    JpegImagePlugin,
+    PngImagePlugin,
+    TiffImagePlugin,
+    WebPImagePlugin,
+    _imaging,
+)
 
 from model.errors import TooManyPixels, UndecodablePicture, UnsupportedFormat
+from model.imaging.colours import to_rgb
+from model.imaging.containers.formats import read_container
 from model.structures import ImageSize
 
 # We hold pictures against our own, settable limit before decoding; Pillow's fixed one would warn or raise elsewhere.
 Image.MAX_IMAGE_PIXELS = None
 
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
+# Pillow warns of metadata that it passes over, which is nothing to the caller. Once for the whole process, because
+# `warnings.catch_warnings` around each call would be a race between the threads that decode.
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
+# And it logs: what matters of it, it raises too; the rest is a line for each tag of each TIFF.
+logging.getLogger("PIL").setLevel(logging.CRITICAL)
+
+
+def _quieten_libtiff() -> None:
+    """Keep libtiff from writing each fault of a TIFF to the terminal: Pillow leaves its default handlers in place.
+
+    What it says is lost, what it does is not: Pillow raises all the same. Where Pillow was built without libtiff, or
+    with one that cannot be reached, nothing changes.
+    """
+    with contextlib.suppress(OSError, AttributeError):
+        libtiff = ctypes.CDLL(_imaging.__file__)  # looked up in whatever Pillow's own module is linked with
+        for handler in (libtiff.TIFFSetErrorHandler, libtiff.TIFFSetWarningHandler):
+            handler.argtypes, handler.restype = [ctypes.c_void_p], ctypes.c_void_p
+            handler(None)
+
+
+_quieten_libtiff()
+
+# Opened directly: `Image.open` would hide the reason of a failure, and take a multi-picture JPEG for something else.
+_PLUGINS: dict[str, type[ImageFile.ImageFile]] = {
+    "JPEG": JpegImagePlugin.JpegImageFile,
+    "PNG": PngImagePlugin.PngImageFile,
+    "WEBP": WebPImagePlugin.WebPImageFile,
+    "GIF": GifImagePlugin.GifImageFile,
+    "BMP": BmpImagePlugin.BmpImageFile,
+    "TIFF": TiffImagePlugin.TiffImageFile,
+}
+
+FORMATS = tuple(_PLUGINS)
 
 _SIGNATURES = (
     (b"\xff\xd8\xff", "JPEG"),
@@ -31,9 +79,10 @@ _SIGNATURES = (
     (b"MM\x00+", "TIFF"),
 )
 
-_ORIENTATION_TAG = 0x0112
+_BMP_RUN_LENGTHS = (1, 2)  # of 8 and of 4 bits
+_LARGEST_RUN_LENGTH = 4_000_000  # pixels: Pillow unpacks them in Python, in a second or two
+
 _SIDEWAYS = (5, 6, 7, 8)  # EXIF orientations that swap width and height
-_WHITE = (255, 255, 255, 255)  # what viewers and browsers show behind transparency
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,16 +106,16 @@ class Picture:
     def __init__(self, data: bytes, *, max_pixels: int) -> None:
         kind = sniff(data)
         try:
-            self._image: Image.Image = Image.open(io.BytesIO(data), formats=(kind,))
-            size = ImageSize(*self._image.size)
-        except Exception as error:  # Pillow's plugins raise whatever a malformed header leads them to
+            container = read_container(kind, data)
+        except ValueError as error:
             raise UndecodablePicture(f"the {kind} header cannot be read ({_reason(error)})") from error
-        if size.pixels > max_pixels:
-            raise TooManyPixels(f"the picture declares {size} = {size.pixels:,} pixels, more than {max_pixels:,}")
-        orientation = _orientation(self._image)
+        size, orientation = container.size, container.orientation
         if orientation in _SIDEWAYS:
             size = ImageSize(size.height, size.width)
+        if size.pixels > max_pixels:
+            raise TooManyPixels(f"the picture declares {size} = {size.pixels:,} pixels, more than {max_pixels:,}")
         self.header = Header(kind, size, orientation)
+        self._container = container
 
     def decode(self, at_least: ImageSize | None = None) -> Image.Image:
         """The first frame, upright, 8-bit RGB.
@@ -77,16 +126,27 @@ class Picture:
         Raises:
             UndecodablePicture: the data are truncated or corrupt.
         """
-        header = self.header
         try:
-            if at_least is not None and header.format == "JPEG":
-                width, height = at_least.width, at_least.height
-                sideways = header.exif_orientation in _SIDEWAYS
-                self._image.draft(self._image.mode, (height, width) if sideways else (width, height))
-            self._image.load()
-            return _upright(to_rgb(self._image), header.exif_orientation)
-        except Exception as error:  # as above: any fault in here is the picture's
-            raise UndecodablePicture(f"the {header.format} data cannot be decoded ({_reason(error)})") from error
+            return self._decoded(at_least)
+        except Exception as error:  # Pillow's plugins raise whatever malformed data lead them to
+            raise UndecodablePicture(f"the {self.header.format} data cannot be decoded ({_reason(error)})") from error
+
+    def _decoded(self, at_least: ImageSize | None) -> Image.Image:
+        kind, orientation = self.header.format, self.header.exif_orientation
+        image = _PLUGINS[kind](io.BytesIO(self._container.essentials))
+        declared = self.header.size if kind == "TIFF" else self._container.size
+        if image.size != (declared.width, declared.height):  # or the limit would have been held against another size
+            raise ValueError(f"its header reads as {declared}, then as {image.width}x{image.height}")
+        if kind == "TIFF":
+            return _from_tiff(image)
+        if kind == "GIF":
+            return _from_gif(image)
+        if kind == "BMP":
+            return _from_bmp(image)
+        if kind == "JPEG" and at_least is not None:
+            width, height = at_least.width, at_least.height
+            image.draft(image.mode, (height, width) if orientation in _SIDEWAYS else (width, height))
+        return _upright(to_rgb(image), orientation)
 
 
 def sniff(data: bytes) -> str:
@@ -106,52 +166,31 @@ def sniff(data: bytes) -> str:
     raise UnsupportedFormat(f"the data are none of {', '.join(FORMATS)}")
 
 
-def to_rgb(image: Image.Image) -> Image.Image:
-    """Any Pillow mode to the 8-bit RGB that a person sees.
-
-    Transparency is shown on white, 16-bit samples keep their top 8 bits (Pillow's own conversion clips them), and
-    CMYK goes through its embedded profile where it has a usable one.
-    """
-    if image.mode == "RGB" and "transparency" not in image.info:
-        return image
-    if image.mode.startswith(("I", "F")):
-        return _from_deep_grey(image)
-    if image.mode == "CMYK":
-        return _from_cmyk(image)
-    if image.has_transparency_data:
-        rgba = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", rgba.size, _WHITE), rgba).convert("RGB")
-    return image.convert("RGB")
+def _from_tiff(image: ImageFile.ImageFile) -> Image.Image:
+    """Pillow turns a TIFF upright while it loads it, and would look for an orientation in its XMP as well."""
+    image.info.pop("xmp", None)
+    image.load()
+    return to_rgb(image)
 
 
-def _from_deep_grey(image: Image.Image) -> Image.Image:
-    samples = np.nan_to_num(np.asarray(image).astype(np.float32))
-    peak = float(samples.max(initial=0.0))
-    # 16-bit samples span 0..65535 and float samples 0..1 by convention; samples that fit 8 bits are 8-bit ones.
-    white = 65535.0 if image.mode.startswith("I;16") or peak > 255.0 else 255.0
-    if image.mode.startswith("F") and peak <= 1.0:
-        white = 1.0
-    grey = np.clip(samples / white * 255.0, 0.0, 255.0).astype(np.uint8)
-    return Image.fromarray(grey, "L").convert("RGB")
+def _from_gif(image: ImageFile.ImageFile) -> Image.Image:
+    """The first frame on its screen: what it does not cover is transparent, where Pillow shows colour 0."""
+    covered = image.tile[0].extents
+    rgb = to_rgb(image)
+    if covered is None or covered == (0, 0, *rgb.size):
+        return rgb
+    screen = Image.new("RGB", rgb.size, "white")
+    screen.paste(rgb.crop(covered), covered)
+    return screen
 
 
-def _from_cmyk(image: Image.Image) -> Image.Image:
-    profile = image.info.get("icc_profile")
-    if profile:
-        with contextlib.suppress(ImageCms.PyCMSError, OSError):  # a broken profile: the plain conversion
-            source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-            converted = ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
-            if converted is not None:
-                return converted
-    return image.convert("RGB")
-
-
-def _orientation(image: Image.Image) -> int:
-    try:
-        value = image.getexif().get(_ORIENTATION_TAG, 1)
-    except Exception:  # unreadable EXIF says nothing of the orientation, and must not cost the picture
-        return 1
-    return value if isinstance(value, int) and 1 <= value <= 8 else 1
+def _from_bmp(image: ImageFile.ImageFile) -> Image.Image:
+    """Alpha of nothing but 0 means a writer that left alpha out: browsers show the colours."""
+    if image.info["compression"] in _BMP_RUN_LENGTHS and image.width * image.height > _LARGEST_RUN_LENGTH:
+        raise ValueError(f"run-length coding is taken up to {_LARGEST_RUN_LENGTH:,} pixels")
+    if image.mode == "RGBA" and image.getchannel("A").getextrema() == (0, 0):
+        return image.convert("RGB")
+    return to_rgb(image)
 
 
 def _upright(image: Image.Image, orientation: int) -> Image.Image:
@@ -168,4 +207,11 @@ def _upright(image: Image.Image, orientation: int) -> Image.Image:
 
 
 def _reason(error: Exception) -> str:
-    return str(error).strip().split("\n")[0][:200] or type(error).__name__
+    """An error's own words, fit for a sentence: one line, no Python objects, never a bare number."""
+    cause = error.__cause__ or error  # Pillow wraps what a plugin raised while it opened the file
+    if isinstance(cause, IndexError | struct.error):
+        return "the data end too early"
+    words = re.sub(r"<[^<>]* at 0x[0-9a-f]+>", "the data", str(error)).strip().split("\n")[0][:200].rstrip(" .")
+    if isinstance(cause, KeyError):
+        return f"{words} is none of the values that are known there"
+    return words or type(cause).__name__
