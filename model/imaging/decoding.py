@@ -44,6 +44,11 @@ class Header:
     size: ImageSize
     exif_orientation: int
 
+    @property
+    def is_sideways(self) -> bool:
+        """EXIF turns the stored pixels by a quarter, so that width and height change places."""
+        return self.exif_orientation in _SIDEWAYS
+
 
 class Picture:
     """A picture whose header has been read and whose pixels have not.
@@ -81,8 +86,7 @@ class Picture:
         try:
             if at_least is not None and header.format == "JPEG":
                 width, height = at_least.width, at_least.height
-                sideways = header.exif_orientation in _SIDEWAYS
-                self._image.draft(self._image.mode, (height, width) if sideways else (width, height))
+                self._image.draft(self._image.mode, (height, width) if header.is_sideways else (width, height))
             self._image.load()
             return _upright(to_rgb(self._image), header.exif_orientation)
         except Exception as error:  # as above: any fault in here is the picture's
