@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 
 from model.allocator import keep_freed_memory
-from model.cli.data_argument import ONE_SPLIT
+from model.cli.data_argument import ONE_SPLIT, PICTURES
 from model.evaluation.evaluate import evaluate
 from model.evaluation.recall import BUDGETS, SIZES, Recall
 from model.predictor import Predictor
@@ -19,7 +19,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     add = parser.add_argument
     add("weights", type=Path, help="a checkpoint")
     add("--data", type=Path, required=True, help=f"{ONE_SPLIT}, whose val split is then measured")
-    add("--images", type=Path, help="where the pictures lie, if not in images/ (COCO) or JPEGImages/ (VOC)")
+    add("--images", type=Path, help=PICTURES)
     add("--nms-iou", type=float, default=0.7, help="default: %(default)s")
     add("--batch-size", type=int, default=8, help="default: %(default)s")
     add("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")

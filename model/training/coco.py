@@ -11,7 +11,7 @@ from model.structures import ImageSize
 from model.training.faults import Fault, FaultKind, RecordError, Report, attempt
 from model.training.records import BoxRecord, PictureRecord, Records
 
-Key = int | str
+Key = int | float | str  # tables write 7 as 7.0, which is the same key
 
 
 def parse_coco(path: Path, images: Path, report: Report) -> Records:

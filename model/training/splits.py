@@ -41,6 +41,8 @@ def split_files(path: Path) -> dict[str, Path]:
     Raises:
         DataError: there are none.
     """
+    if not path.exists():
+        raise DataError(f"{path}: No such file or folder")
     if not path.is_dir():
         return {path.stem: path}
     found = {name: file for name in NAMES if (file := split_file(path, name)).is_file()}

@@ -44,6 +44,13 @@ def test_a_picture_without_boxes_is_kept(tmp_path: Path):
     assert picture.path == tmp_path / "elsewhere" / "a.jpg"
 
 
+def test_an_id_may_be_a_text_or_a_whole_float(tmp_path: Path):
+    images = [IMAGE, {**IMAGE, "id": "b"}]
+    annotations = [record(image_id=7.0), record(image_id="b"), record(image_id="b")]
+    pictures = read_annotations(write(tmp_path, {"images": images, "annotations": annotations}))
+    assert [len(p.boxes) for p in pictures] == [1, 2]
+
+
 def test_a_byte_order_mark_is_taken(tmp_path: Path):
     assert read_annotations(write(tmp_path, '\ufeff{"images": [], "annotations": []}')) == []
 

@@ -50,5 +50,7 @@ def test_what_is_no_data_set_is_told(tmp_path: Path):
     (tmp_path / "Annotations").mkdir()
     with pytest.raises(DataError, match=r"Main: holds none of train\.txt, val\.txt, test\.txt"):
         split_files(tmp_path)
+    with pytest.raises(DataError, match="none: No such file or folder"):
+        split_files(tmp_path / "none")
     with pytest.raises(DataError, match=r"train\.txt: No such file"):
         read_annotations(tmp_path, split="train")
