@@ -55,11 +55,12 @@ def _extent_fault(box: BoxRecord, size: ImageSize) -> tuple[FaultKind, str] | No
 def _thin(box: BoxRecord, size: ImageSize, rules: BoxRules) -> tuple[FaultKind, str] | None:
     x1, y1, x2, y2 = box.corners
     placement = rules.input.place(size)
-    width = (min(x2, size.width) - max(x1, 0)) * placement.scale_x
-    height = (min(y2, size.height) - max(y1, 0)) * placement.scale_y
+    # Rounded, so that 104.5 - 102.4 = 2.0999... is not under the 2.1 that it was written as.
+    width = round((min(x2, size.width) - max(x1, 0)) * placement.scale_x, 2)
+    height = round((min(y2, size.height) - max(y1, 0)) * placement.scale_y, 2)
     if min(width, height) >= rules.thinnest:
         return None
-    return FaultKind.THIN_BOX, f"is {width:.2f}x{height:.2f} on the canvas, under {rules.thinnest:g}"
+    return FaultKind.THIN_BOX, f"is {width:g}x{height:g} on the canvas, under {rules.thinnest:g}"
 
 
 def _shown(box: BoxRecord) -> str:
