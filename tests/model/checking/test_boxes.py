@@ -33,7 +33,7 @@ def found(*corners: tuple[float, float, float, float], ignored: bool = False) ->
         ((-1, 10, 20, 20), FaultKind.CLIPPED_BOX),
         ((600, 470, 641, 480), FaultKind.CLIPPED_BOX),
         ((10, 10, 14, 100), None),  # 4 pixels of 640 are the 2 of 320 that are asked for
-        ((101.1, 10, 105.1, 100), None),  # 4 as well, but for the last bit
+        ((124.2, 10, 128.2, 100), None),  # 4 as well, but for the last bits
         ((10, 10, 13.9, 100), FaultKind.THIN_BOX),
         ((10, 10, 100, 13.9), FaultKind.THIN_BOX),
     ],
