@@ -1,6 +1,7 @@
 """The architectures by name: what `rpn train --architecture` takes and what a checkpoint says that it is."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from model.config import (
     AnchorConfig,
@@ -14,6 +15,8 @@ from model.config import (
 from model.errors import ConfigError
 from model.structures import Canvas
 
+DEFAULT_ARCHITECTURE = "rpn_regnet_x_400mf_fpn"
+
 _TORCHVISION_FPN_SIZES = ((32.0,), (64.0,), (128.0,), (256.0,), (512.0,))
 
 
@@ -26,6 +29,17 @@ def architecture(name: str) -> ModelConfig:
     if name not in ARCHITECTURES:
         raise ConfigError(f"architecture {name!r} is none of {', '.join(ARCHITECTURES)}")
     return ARCHITECTURES[name]()
+
+
+def with_input_size(config: ModelConfig, size: int) -> ModelConfig:
+    """The same network, fed with pictures whose longest side is ``size`` pixels.
+
+    Raises:
+        ConfigError: it is fed by another rule, or the size fits no canvas.
+    """
+    if config.input.fit != "longest":
+        raise ConfigError(f"--input-size: {config.architecture} is fed by its {config.input.fit} side")
+    return replace(config, input=longest_side_rule(size))
 
 
 def _shortest_side_rule(size: int, max_size: int) -> InputRule:

@@ -4,6 +4,7 @@ ModelError
 ├── ConfigError            a configuration that cannot be built
 ├── CheckpointError        a weights file that is missing, damaged, foreign or of another architecture
 ├── DataError              a data set, file or record that cannot be used
+│   └── RecordError        the same with its fault as a value (model/training/faults.py)
 ├── DeviceError            no such device here
 ├── DeviceOutOfMemory      a batch that the device's memory cannot hold; a smaller one may pass
 └── PictureError

@@ -30,7 +30,8 @@ COMMANDS = {
     "serve": Command("service.commands.serve", "serve proposals over HTTP"),
     "settings": Command("service.commands.settings", "print every setting and its value"),
     "propose": Command("service.commands.propose", "a photograph's proposals, drawn or as JSON, without a server"),
-    "train": Command("model.cli.train", "train a network on COCO-format data"),
+    "data": Command("model.cli.data", "check a data set before training"),
+    "train": Command("model.cli.train", "train a network on COCO or PASCAL VOC data"),
     "eval": Command("model.cli.eval", "measure a checkpoint's average recall"),
     "weights": Command("model.cli.weights", "inspect a checkpoint, or make one ready to ship"),
 }

@@ -1,4 +1,4 @@
-"""Scenes drawn by code: coloured shapes on a textured ground, with their boxes, as COCO files on disk."""
+"""Scenes drawn by code: coloured shapes on a textured ground, with their boxes, as COCO or PASCAL VOC on disk."""
 
 import json
 from pathlib import Path
@@ -40,3 +40,30 @@ def write_coco(folder: Path, name: str, seeds: range, **size: int) -> Path:
     path = folder / f"{name}.json"
     path.write_text(json.dumps(content))
     return path
+
+
+def write_voc(folder: Path, name: str, seeds: range, **size: int) -> Path:
+    """The same scenes as a split of a PASCAL VOC folder; the path of the split's list."""
+    for part in ("Annotations", "JPEGImages", "ImageSets/Main"):
+        (folder / part).mkdir(parents=True, exist_ok=True)
+    for seed in seeds:
+        picture, boxes = draw_scene(seed, **size)
+        picture.save(folder / "JPEGImages" / f"scene_{seed}.jpg", quality=95)
+        objects = "".join(voc_object(*box) for box in boxes)
+        (folder / "Annotations" / f"scene_{seed}.xml").write_text(voc_xml(picture.width, picture.height, objects))
+    path = folder / "ImageSets" / "Main" / f"{name}.txt"
+    path.write_text("".join(f"scene_{seed}\n" for seed in seeds))
+    return path
+
+
+def voc_xml(width: int, height: int, objects: str = "") -> str:
+    """One picture's annotation file."""
+    size = f"<size><width>{width}</width><height>{height}</height><depth>3</depth></size>"
+    return f"<annotation><filename>renamed.jpg</filename>{size}{objects}</annotation>\n"
+
+
+def voc_object(x: float, y: float, width: float, height: float, difficult: int = 0, name: str = "shape") -> str:
+    """An object at [x, y, width, height], written as VOC does: pixels counted from 1, both corners in the box."""
+    corners = {"xmin": x + 1, "ymin": y + 1, "xmax": x + width, "ymax": y + height}
+    box = "".join(f"<{key}>{value:g}</{key}>" for key, value in corners.items())
+    return f"<object><name>{name}</name><difficult>{difficult}</difficult><bndbox>{box}</bndbox></object>"

@@ -1,14 +1,15 @@
-"""`rpn eval`: average recall of a checkpoint on COCO-format data."""
+"""`rpn eval`: average recall of a checkpoint on annotated pictures, COCO or PASCAL VOC."""
 
 import argparse
 import json
 from pathlib import Path
 
 from model.allocator import keep_freed_memory
+from model.cli.data_argument import ONE_SPLIT, PICTURES
 from model.evaluation.evaluate import evaluate
 from model.evaluation.recall import BUDGETS, SIZES, Recall
 from model.predictor import Predictor
-from model.training.annotations import read_coco
+from model.training.annotations import read_annotations
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -17,8 +18,8 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.set_defaults(run=run)
     add = parser.add_argument
     add("weights", type=Path, help="a checkpoint")
-    add("--data", type=Path, required=True, help="a COCO instances file, its pictures in images/ beside it")
-    add("--images", type=Path, help="where the pictures lie, if not there")
+    add("--data", type=Path, required=True, help=f"{ONE_SPLIT}, whose val split is then measured")
+    add("--images", type=Path, help=PICTURES)
     add("--nms-iou", type=float, default=0.7, help="default: %(default)s")
     add("--batch-size", type=int, default=8, help="default: %(default)s")
     add("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
@@ -28,7 +29,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 def run(arguments: argparse.Namespace) -> int:
     """Print the table, and write it if asked to."""
     keep_freed_memory()
-    pictures = read_coco(arguments.data, arguments.images)
+    pictures = read_annotations(arguments.data, arguments.images)
     predictor = Predictor.load(arguments.weights, device=arguments.device)
     recall = evaluate(predictor, pictures, batch_size=arguments.batch_size, nms_iou=arguments.nms_iou)
     print(f"{predictor.info.name} {predictor.info.version} on {arguments.data}, {len(pictures)} pictures")  # noqa: T201

@@ -1,4 +1,4 @@
-"""`rpn train`: train an RPN on COCO-format data."""
+"""`rpn train`: train an RPN on COCO or PASCAL VOC data."""
 
 import argparse
 import logging
@@ -6,37 +6,38 @@ import platform
 import shlex
 import signal
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from model.allocator import keep_freed_memory
-from model.architectures import ARCHITECTURES, architecture
+from model.architectures import ARCHITECTURES, DEFAULT_ARCHITECTURE, architecture, with_input_size
 from model.checkpoints.checkpoint import Checkpoint, load_checkpoint
 from model.checkpoints.restore import restore_network
-from model.config import ModelConfig, longest_side_rule
+from model.cli.data_argument import FOLDER
+from model.config import ModelConfig
 from model.device import choose_device
-from model.errors import ConfigError, DataError
-from model.training.annotations import AnnotatedPicture, read_coco
+from model.errors import DataError
+from model.training.annotations import AnnotatedPicture, read_annotations
 from model.training.loop import STATE_FILE, Run, Trainer
 from model.training.recipe import Recipe
+from model.training.splits import split_file
 
 _DEFAULTS = Recipe()
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Declare the command."""
-    parser = subparsers.add_parser("train", help="train a network on COCO-format data")
+    parser = subparsers.add_parser("train", help="train a network on COCO or PASCAL VOC data")
     parser.set_defaults(run=run)
     add = parser.add_argument
-    add("--data", type=Path, required=True, help="a folder with train.json, val.json (both COCO) and images/")
+    add("--data", type=Path, required=True, help=FOLDER)
     add("--out", type=Path, required=True, help="the run's folder; one that holds a stopped run is resumed")
     add("--name", help="the model's name in its checkpoint (default: the name of --data)")
     add(
         "--architecture",
-        default="rpn_regnet_x_400mf_fpn",
+        default=DEFAULT_ARCHITECTURE,
         choices=list(ARCHITECTURES),
         metavar="NAME",
         help=f"one of {', '.join(ARCHITECTURES)} (default: %(default)s)",
@@ -71,8 +72,8 @@ def run(arguments: argparse.Namespace) -> int:
             name=arguments.name or arguments.data.resolve().name,
             config=config,
             recipe=recipe,
-            train=_pictures(arguments.data / "train.json", arguments.limit),
-            validation=_pictures(arguments.data / "val.json", arguments.limit),
+            train=_pictures(arguments.data, "train", arguments.limit),
+            validation=_pictures(arguments.data, "val", arguments.limit),
             folder=arguments.out,
             device=choose_device(arguments.device),
             workers=arguments.workers,
@@ -93,17 +94,16 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _config(arguments: argparse.Namespace, start: Checkpoint | None) -> ModelConfig:
     config = architecture(arguments.architecture) if start is None else start.config
-    if arguments.input_size is None:
-        return config
-    if config.input.fit != "longest":
-        raise ConfigError(f"--input-size: {config.architecture} is fed by its {config.input.fit} side")
-    return replace(config, input=longest_side_rule(arguments.input_size))
+    return config if arguments.input_size is None else with_input_size(config, arguments.input_size)
 
 
-def _pictures(path: Path, limit: int | None) -> list[AnnotatedPicture]:
-    pictures = read_coco(path)[:limit]
+def _pictures(folder: Path, split: str, limit: int | None) -> list[AnnotatedPicture]:
+    if not folder.is_dir():
+        raise DataError(f"{folder}: is no folder; training takes a train and a val split from one")
+    file = split_file(folder, split)
+    pictures = read_annotations(file)[:limit]
     if missing := next((p.path for p in pictures if not p.path.is_file()), None):
-        raise DataError(f"{path}: its picture {missing} is not there")
+        raise DataError(f"{file}: its picture {missing} is not there")
     return pictures
 
 

@@ -12,12 +12,13 @@ from model.allocator import keep_freed_memory
 from model.checkpoints.card import write_card
 from model.checkpoints.checkpoint import Checkpoint, file_sha256, load_checkpoint, save_checkpoint
 from model.checkpoints.restore import restore_network
+from model.cli.data_argument import ONE_SPLIT
 from model.device import choose_device
 from model.errors import DataError
 from model.evaluation.evaluate import evaluate
 from model.network.network import build_network
 from model.predictor import Predictor
-from model.training.annotations import AnnotatedPicture, read_coco
+from model.training.annotations import AnnotatedPicture, read_annotations
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -33,7 +34,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     add("file", type=Path, help="a checkpoint that `rpn train` wrote")
     add("--out", type=Path, required=True, help="the file to ship; its card goes beside it, as .md")
     add("--version", required=True, help="the version to ship it as")
-    add("--data", type=Path, required=True, help="the COCO instances file to measure it on")
+    add("--data", type=Path, required=True, help=f"what to measure it on: {ONE_SPLIT} (its val split)")
     add(
         "--about",
         type=Path,
@@ -65,7 +66,7 @@ def run_release(arguments: argparse.Namespace) -> int:
     about = _read_about(arguments.about) if arguments.about else {}
     trained = load_checkpoint(arguments.file)
     halved = replace(trained, version=arguments.version, state_dict=_halved(trained))
-    pictures = read_coco(arguments.data)
+    pictures = read_annotations(arguments.data)
     device = choose_device(arguments.device)
     place = about.pop("measured_on", arguments.data.name)
     metrics = {

@@ -93,6 +93,11 @@ class Header:
     size: ImageSize
     exif_orientation: int
 
+    @property
+    def is_sideways(self) -> bool:
+        """EXIF turns the stored pixels by a quarter, so that width and height change places."""
+        return self.exif_orientation in _SIDEWAYS
+
 
 class Picture:
     """A picture whose header has been read and whose pixels have not.
@@ -145,7 +150,7 @@ class Picture:
             return _from_bmp(image)
         if kind == "JPEG" and at_least is not None:
             width, height = at_least.width, at_least.height
-            image.draft(image.mode, (height, width) if orientation in _SIDEWAYS else (width, height))
+            image.draft(image.mode, (height, width) if self.header.is_sideways else (width, height))
         return _upright(to_rgb(image), orientation)
 
 

@@ -9,15 +9,12 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
-from model.errors import DataError, PictureError
+from model.errors import DataError
 from model.imaging.canvas import InputRule, draw_on_canvas
-from model.imaging.decoding import Picture
 from model.structures import Canvas, FloatArray, ImageSize, PixelArray, Placement
 from model.training.annotations import AnnotatedPicture
 from model.training.augmentation import AugmentationConfig, Sample, augment
-
-# Far above any photograph that a data set holds on purpose; a bomb would otherwise take the training down.
-_MAX_PIXELS = 200_000_000
+from model.training.stored_picture import read_picture, size_mismatch
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,15 +76,9 @@ class CanvasDataset(Dataset[CanvasSample]):
         return self._placed(sample, self.rule.place(self.pictures[index].size).canvas)
 
     def _decoded(self, annotated: AnnotatedPicture) -> Sample:
-        try:
-            picture = Picture(annotated.path.read_bytes(), max_pixels=_MAX_PIXELS)
-            decoded = picture.decode()
-        except OSError as error:
-            raise DataError(f"{annotated.path}: {error.strerror or error}") from error
-        except PictureError as error:
-            raise DataError(f"{annotated.path}: {error}") from error
-        if picture.header.size != annotated.size:
-            raise DataError(f"{annotated.path}: is {picture.header.size}, annotated as {annotated.size}")
+        header, decoded = read_picture(annotated.path)
+        if mismatch := size_mismatch(header, annotated.size):
+            raise DataError(f"{annotated.path}: {mismatch}")
         return Sample(decoded, annotated.boxes, annotated.ignored)
 
     def _placed(self, sample: Sample, canvas: Canvas) -> CanvasSample:

@@ -7,7 +7,7 @@ import pytest
 
 from model.checkpoints.checkpoint import file_sha256, load_checkpoint
 from service import cli
-from tests.scenes import write_coco
+from tests.scenes import write_coco, write_voc
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +62,21 @@ def test_eval_prints_and_writes_the_same_figures(
     assert figures == load_checkpoint(run / "best.safetensors").metrics["validation"]
 
 
+def test_a_voc_folder_trains_and_is_measured_like_any(tmp_path: Path):
+    voc = tmp_path / "voc"
+    write_voc(voc, "train", range(4))
+    split = write_voc(voc, "val", range(20, 24))
+    command = ["train", "--data", str(voc), "--out", str(tmp_path / "run"), "--epochs", "1", "--input-size", "96"]
+    assert cli.main([*command, "--device", "cpu", "--workers", "0"]) == 0
+    weights = tmp_path / "run" / "best.safetensors"
+    expected = load_checkpoint(weights).metrics["validation"]
+    for place in (voc, split):  # a folder stands for its val split
+        out = tmp_path / "figures.json"
+        command = ["eval", str(weights), "--data", str(place), "--json", str(out), "--device", "cpu"]
+        assert cli.main(command) == 0
+        assert json.loads(out.read_text()) == expected
+
+
 def test_a_release_is_halved_measured_and_carded(
     run: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
@@ -84,7 +99,9 @@ def test_a_release_is_halved_measured_and_carded(
 
 def test_what_cannot_be_done_is_one_line(run: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     out = tmp_path / "out"
-    assert "train.json: No such file" in fault(capsys, "train", "--data", tmp_path, "--out", out)
+    assert "neither train.json (COCO) nor" in fault(capsys, "train", "--data", tmp_path, "--out", out)
+    assert "none: is no folder" in fault(capsys, "train", "--data", tmp_path / "none", "--out", out)
+    assert "val.json: is no folder" in fault(capsys, "train", "--data", data / "val.json", "--out", out)
     assert "none.safetensors" in fault(capsys, "train", "--data", data, "--out", out, "--from", "none.safetensors")
     assert "multiple of 32" in fault(capsys, "train", "--data", data, "--out", out, "--input-size", "100")
     assert "--input-size: rpn_vgg16" in fault(

@@ -8,7 +8,7 @@ import torch
 from model.config import longest_side_rule
 from model.errors import DataError
 from model.structures import ImageSize
-from model.training.annotations import AnnotatedPicture, read_coco
+from model.training.annotations import AnnotatedPicture, read_annotations
 from model.training.augmentation import AugmentationConfig
 from model.training.dataset import CanvasBatchSampler, CanvasDataset, collate
 from tests.scenes import write_coco
@@ -18,8 +18,8 @@ RULE = longest_side_rule(64, step=16)
 
 @pytest.fixture
 def pictures(tmp_path: Path) -> list[AnnotatedPicture]:
-    wide = read_coco(write_coco(tmp_path, "wide", range(7)))
-    tall = read_coco(write_coco(tmp_path, "tall", range(10, 15), width=90, height=160))
+    wide = read_annotations(write_coco(tmp_path, "wide", range(7)))
+    tall = read_annotations(write_coco(tmp_path, "tall", range(10, 15), width=90, height=160))
     return wide + tall
 
 

@@ -14,7 +14,7 @@ from model.evaluation.recall import Recall
 from model.network.network import build_network
 from model.predictor import Predictor
 from model.training import loop
-from model.training.annotations import AnnotatedPicture, read_coco
+from model.training.annotations import AnnotatedPicture, read_annotations
 from model.training.augmentation import AugmentationConfig
 from model.training.loop import Run, Trainer
 from model.training.recipe import Recipe
@@ -25,7 +25,7 @@ RECIPE = Recipe(epochs=2, batch_size=4, warmup_steps=2, seed=3)
 
 @pytest.fixture
 def scenes(tmp_path: Path) -> list[AnnotatedPicture]:
-    return read_coco(write_coco(tmp_path / "data", "train", range(12)))
+    return read_annotations(write_coco(tmp_path / "data", "train", range(12)))
 
 
 def make_run(config: ModelConfig, scenes: list[AnnotatedPicture], folder: Path, **changes: object) -> Run:

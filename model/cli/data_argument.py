@@ -1,0 +1,11 @@
+"""How the commands' help says what ``--data`` and ``--images`` may be; `model.training.splits` is what reads it."""
+
+FOLDER = (
+    "a folder with train.json and val.json (COCO instances) and images/, or a PASCAL VOC folder with "
+    "ImageSets/Main/train.txt and val.txt, Annotations/ and JPEGImages/"
+)
+ONE_SPLIT = (
+    "a COCO instances file, the list of a PASCAL VOC split (FOLDER/ImageSets/Main/val.txt), "
+    "or a folder of either layout"
+)
+PICTURES = "where the pictures lie, if not in images/ (COCO) or JPEGImages/ (VOC)"
