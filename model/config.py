@@ -79,8 +79,8 @@ class HeadConfig:
 @dataclass(frozen=True, slots=True)
 class SelectionConfig:
     """From scored anchors to proposals: the highest ``pre_nms_top_n`` of each level are decoded; those with a side
-    under ``min_side`` canvas pixels or a score under ``score_threshold`` go, whatever a caller asks for; at most
-    ``post_nms_top_n`` are ever returned.
+    under ``min_side`` canvas pixels or an objectness, before any calibration, under ``score_threshold`` go, whatever a
+    caller asks for; at most ``post_nms_top_n`` are ever returned.
     """
 
     pre_nms_top_n: int = 1000

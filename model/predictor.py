@@ -27,6 +27,7 @@ class Predictor:
         self._network = network.eval().to(device).to(memory_format=torch.channels_last)
         self._device = device
         self._selection = checkpoint.config.selection
+        self._calibration = checkpoint.calibration
         self.input_rule = checkpoint.config.input
         self.max_top_n = checkpoint.config.selection.post_nms_top_n
         self.info = ModelInfo(
@@ -99,7 +100,7 @@ class Predictor:
         sizes = [(p.content.width, p.content.height) for p in placements]
         contents = torch.tensor(sizes, dtype=torch.float32, device=self._device)
         scored = self._network(torch.from_numpy(pixels).to(self._device), contents)
-        return select_proposals(scored, contents, self._selection, selections)
+        return select_proposals(scored, contents, self._selection, selections, self._calibration)
 
 
 def _whole(canvas: Canvas) -> Placement:

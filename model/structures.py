@@ -76,8 +76,8 @@ class Placement:
 class Selection:
     """What one caller wants of his picture's proposals.
 
-    ``top_n``: at most so many; ``score_threshold``: objectness of at least this, in [0, 1]; ``nms_iou``: of two
-    proposals of one level that overlap by more, the lower-scored goes (1.0 keeps all).
+    ``top_n``: at most so many; ``score_threshold``: a score, as it is served, of at least this, in [0, 1];
+    ``nms_iou``: of two proposals of one level that overlap by more, the lower-scored goes (1.0 keeps all).
     """
 
     top_n: int = 300
@@ -97,8 +97,9 @@ class Selection:
 class Proposals:
     """One picture's ranked boxes.
 
-    ``boxes``: float32 (K, 4), ``xyxy``; ``scores``: float32 (K,), objectness in [0, 1], highest first;
-    ``truncated``: more survived the selection than were asked for.
+    ``boxes``: float32 (K, 4), ``xyxy``; ``scores``: float32 (K,), highest first: the chance that the box covers an
+    object where the checkpoint is calibrated, otherwise its objectness, in [0, 1] both; ``truncated``: more survived
+    the selection than were asked for.
     """
 
     boxes: FloatArray

@@ -14,7 +14,7 @@ class ProposeQuery(BaseModel):
 
     top_n: int = Field(300, ge=1, description="At most so many proposals.")
     score_threshold: float = Field(
-        0.0, ge=0, le=1, allow_inf_nan=False, description="Only proposals of at least this objectness."
+        0.0, ge=0, le=1, allow_inf_nan=False, description="Only proposals of at least this score, as it is answered."
     )
     nms_iou: float = Field(
         0.7,

@@ -33,7 +33,12 @@ class Proposal(BaseModel):
     """One box that may hold an object, of whatever class."""
 
     box: tuple[float, float, float, float] = Field(description="In `box_format`.")
-    score: float = Field(ge=0, le=1, description="Objectness.")
+    score: float = Field(
+        ge=0,
+        le=1,
+        description="The chance, as measured in validation, that the box covers an object (IoU of at least 0.5); "
+        "of a model that is not calibrated, its objectness.",
+    )
 
 
 class TimingsMs(BaseModel):

@@ -10,7 +10,7 @@ import hashlib
 import json
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from model.config import ModelConfig
+from model.config import ModelConfig, build_dataclass
 from model.errors import CheckpointError, ConfigError
+from model.network.calibration import Calibration
 
 FORMAT = "region-proposal-checkpoint"
 FORMAT_VERSION = 1
@@ -35,7 +36,8 @@ class Checkpoint:
     """A trained network, all that is needed to build, feed and judge it.
 
     ``provenance``: data, recipe, seed, hardware, time; ``metrics``: measured figures; ``digest``: ``sha256:...`` over
-    everything else, which answers carry so that a client knows which weights it was served by.
+    everything else, which answers carry so that a client knows which weights it was served by; ``calibration``: what
+    makes its scores chances, None where they are served as the network gives them.
     """
 
     name: str
@@ -45,9 +47,10 @@ class Checkpoint:
     provenance: dict[str, Any] = field(default_factory=dict)
     metrics: dict[str, Any] = field(default_factory=dict)
     digest: str = ""
+    calibration: Calibration | None = None
 
     def _document(self) -> dict[str, Any]:
-        return {
+        document = {
             "format": FORMAT,
             "format_version": FORMAT_VERSION,
             "name": self.name,
@@ -56,6 +59,9 @@ class Checkpoint:
             "provenance": self.provenance,
             "metrics": self.metrics,
         }
+        if self.calibration is not None:
+            document["calibration"] = asdict(self.calibration)
+        return document
 
 
 def save_checkpoint(checkpoint: Checkpoint, path: Path) -> str:
@@ -118,11 +124,19 @@ def _parse(path: Path, document: dict[str, Any], tensors: dict[str, Tensor], dig
             provenance=dict(document["provenance"]),
             metrics=dict(document["metrics"]),
             digest=digest,
+            calibration=_calibration(document),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"{path}: its metadata are not those of a checkpoint ({error!r})") from error
     except ConfigError as error:
         raise CheckpointError(f"{path}: {error}") from error
+
+
+def _calibration(document: dict[str, Any]) -> Calibration | None:
+    """None for a file without one, such as those written before there was any."""
+    if document.get("calibration") is None:
+        return None
+    return build_dataclass(Calibration, document["calibration"], "calibration")
 
 
 def _check_signature(path: Path) -> None:

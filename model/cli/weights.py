@@ -2,7 +2,7 @@
 
 import argparse
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,11 @@ from model.checkpoints.restore import restore_network
 from model.cli.data_argument import ONE_SPLIT
 from model.device import choose_device
 from model.errors import DataError
-from model.evaluation.evaluate import evaluate
+from model.evaluation.calibration import cross_fitted, fit_calibration
+from model.evaluation.coverage import measure_coverage
+from model.evaluation.evaluate import evaluate, propose, recall_of
+from model.evaluation.reliability import error_figures
+from model.network.calibration import Calibration
 from model.network.network import build_network
 from model.predictor import Predictor
 from model.training.annotations import AnnotatedPicture, read_annotations
@@ -28,13 +32,13 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     show = actions.add_parser("show", help="check a checkpoint and print what it says of itself")
     show.set_defaults(run=run_show)
     show.add_argument("file", type=Path)
-    release = actions.add_parser("release", help="halve, measure and card a trained checkpoint")
+    release = actions.add_parser("release", help="halve, measure, calibrate and card a trained checkpoint")
     release.set_defaults(run=run_release)
     add = release.add_argument
     add("file", type=Path, help="a checkpoint that `rpn train` wrote")
     add("--out", type=Path, required=True, help="the file to ship; its card goes beside it, as .md")
     add("--version", required=True, help="the version to ship it as")
-    add("--data", type=Path, required=True, help=f"what to measure it on: {ONE_SPLIT} (its val split)")
+    add("--data", type=Path, required=True, help=f"what to measure and calibrate it on: {ONE_SPLIT} (its val split)")
     add(
         "--about",
         type=Path,
@@ -53,6 +57,7 @@ def run_show(arguments: argparse.Namespace) -> int:
         "digest": checkpoint.digest,
         "sha256": file_sha256(arguments.file),
         "config": checkpoint.config.to_dict(),
+        "calibration": None if checkpoint.calibration is None else asdict(checkpoint.calibration),
         "provenance": checkpoint.provenance,
         "metrics": checkpoint.metrics,
     }
@@ -64,16 +69,18 @@ def run_release(arguments: argparse.Namespace) -> int:
     """Write the file to ship and its card."""
     keep_freed_memory()
     about = _read_about(arguments.about) if arguments.about else {}
-    trained = load_checkpoint(arguments.file)
+    trained = replace(load_checkpoint(arguments.file), calibration=None)
     halved = replace(trained, version=arguments.version, state_dict=_halved(trained))
     pictures = read_annotations(arguments.data)
     device = choose_device(arguments.device)
     place = about.pop("measured_on", arguments.data.name)
+    figures, calibration = _measure(halved, arguments.file, pictures, device)
     metrics = {
-        place: _measure(halved, arguments.file, pictures, device),
+        place: figures,
         f"{place}, the same network before training": _measure_untrained(halved, pictures, device),
     }
-    shipped = replace(halved, metrics=metrics, provenance={**trained.provenance, **about})
+    provenance = {**trained.provenance, **about}
+    shipped = replace(halved, metrics=metrics, provenance=provenance, calibration=calibration)
     digest = save_checkpoint(shipped, arguments.out)
     shipped = replace(shipped, digest=digest)
     card = write_card(shipped, arguments.out.name, file_sha256(arguments.out), arguments.out.stat().st_size)
@@ -99,8 +106,18 @@ def _halved(checkpoint: Checkpoint) -> dict[str, torch.Tensor]:
 
 def _measure(
     checkpoint: Checkpoint, path: Path, pictures: list[AnnotatedPicture], device: torch.device
-) -> dict[str, Any]:
-    return evaluate(Predictor(restore_network(checkpoint, path), checkpoint, device), pictures).to_dict()
+) -> tuple[dict[str, Any], Calibration | None]:
+    """Its figures, and the calibration fitted on the same pictures.
+
+    The ECE after it is the cross-fitted one: no picture is judged by a curve that has seen it.
+    """
+    proposals = propose(Predictor(restore_network(checkpoint, path), checkpoint, device), pictures)
+    coverage = measure_coverage(proposals, pictures)
+    figures: dict[str, Any] = recall_of(proposals, pictures).to_dict()
+    calibration = fit_calibration(coverage)
+    if calibration is not None:
+        figures |= error_figures(coverage, cross_fitted(coverage))
+    return figures, calibration
 
 
 def _measure_untrained(

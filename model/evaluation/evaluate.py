@@ -8,7 +8,7 @@ from tqdm import tqdm
 
 from model.evaluation.recall import BUDGETS, Recall, RecallInput, measure_recall
 from model.predictor import Predictor
-from model.structures import Canvas, Selection
+from model.structures import Canvas, Proposals, Selection
 from model.training.annotations import AnnotatedPicture
 from model.training.dataset import CanvasDataset, CanvasSample
 
@@ -25,17 +25,35 @@ def evaluate(
     progress: bool = True,
 ) -> Recall:
     """Average recall on annotated pictures, each placed, predicted and restored exactly as in service."""
+    proposals = propose(predictor, pictures, batch_size=batch_size, nms_iou=nms_iou, progress=progress)
+    return recall_of(proposals, pictures)
+
+
+def recall_of(proposals: Sequence[Proposals], pictures: Sequence[AnnotatedPicture]) -> Recall:
+    """The recall of the pictures' own proposals."""
+    pairs = zip(proposals, pictures, strict=True)
+    return measure_recall([RecallInput(found.boxes, picture.boxes) for found, picture in pairs])
+
+
+def propose(
+    predictor: Predictor,
+    pictures: Sequence[AnnotatedPicture],
+    *,
+    batch_size: int = 8,
+    nms_iou: float = _NMS_IOU,
+    progress: bool = True,
+) -> list[Proposals]:
+    """Each picture's proposals, as many as the largest budget asks for, in the pictures' order."""
     samples = CanvasDataset(pictures, predictor.input_rule)
     selection = Selection(top_n=max(BUDGETS), nms_iou=nms_iou)
-    results = []
+    answers: dict[int, Proposals] = {}
     with tqdm(total=len(pictures), desc="evaluate", unit="picture", disable=not progress, leave=False) as bar:
         for indices, batch in _batches(samples, batch_size):
             pixels = np.stack([s.pixels for s in batch])
-            answers = predictor.predict(pixels, [s.placement for s in batch], [selection] * len(batch))
-            for index, answer in zip(indices, answers, strict=True):
-                results.append(RecallInput(answer.boxes, pictures[index].boxes))
+            found = predictor.predict(pixels, [s.placement for s in batch], [selection] * len(batch))
+            answers.update(zip(indices, found, strict=True))
             bar.update(len(batch))
-    return measure_recall(results)
+    return [answers[index] for index in range(len(pictures))]
 
 
 def _batches(samples: CanvasDataset, batch_size: int) -> Iterator[tuple[list[int], list[CanvasSample]]]:

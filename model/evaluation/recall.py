@@ -2,7 +2,11 @@
 
 A picture's N highest proposals are matched to its boxes greedily, the highest-scored first, each to the free box that
 it overlaps most; recall is the share of all boxes found; average recall is its mean over the IoU thresholds. The same
-numbers as pycocotools gives with ``useCats=0``, ``maxDets=N``; regions to ignore are no boxes and cost nothing.
+numbers as pycocotools gives with ``useCats=0``, ``maxDets=N`` on the same boxes, to the last bit
+(`tests/model/evaluation/test_coco_parity.py`); regions to ignore are no boxes and cost nothing.
+
+Two things that pycocotools knows and we do not: an object's area is that of its box, not of its mask; and boxes stand
+in the order of the file, not category by category, which only matters where two IoUs are equal.
 """
 
 import math
@@ -12,16 +16,18 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from model.evaluation.overlap import areas, iou_matrix
 from model.structures import FloatArray
 
-THRESHOLDS = tuple(np.linspace(0.5, 0.95, 10).round(2).tolist())
+# Unrounded, as pycocotools has them: 0.9 is 0.8999999999999999 there, and an IoU can lie in between.
+THRESHOLDS: tuple[float, ...] = tuple(np.linspace(0.5, 0.95, 10).tolist())
 BUDGETS = (1, 10, 100, 300, 1000)
-# COCO's: a small box is under 32^2 pixels of the picture, a large one over 96^2.
+# COCO's: a small box has at most 32^2 pixels, a large one at least 96^2; a box on the border is of both sizes.
 SIZES: dict[str, tuple[float, float]] = {
-    "all": (0.0, float("inf")),
+    "all": (0.0, 1e5**2),
     "small": (0.0, 32.0**2),
     "medium": (32.0**2, 96.0**2),
-    "large": (96.0**2, float("inf")),
+    "large": (96.0**2, 1e5**2),
 }
 
 
@@ -48,8 +54,13 @@ class Recall:
         return float(self.values[size][budget].mean())
 
     def at(self, iou: float, budget: int, size: str = "all") -> float:
-        """Recall at one of `THRESHOLDS`."""
-        return float(self.values[size][budget][THRESHOLDS.index(iou)])
+        """Recall at one of `THRESHOLDS`, given to two decimals.
+
+        Raises:
+            ValueError: it is none of them.
+        """
+        places = [round(threshold, 2) for threshold in THRESHOLDS]
+        return float(self.values[size][budget][places.index(iou)])
 
     def to_dict(self) -> dict[str, float]:
         """The figures by the names that the field uses, e.g. ``AR@100``, ``AR@100/small``, ``R@100/0.5``.
@@ -70,47 +81,38 @@ def measure_recall(pictures: Sequence[RecallInput], budgets: Sequence[int] = BUD
     For a size, only the boxes of that size take part in the matching (COCO: the others are ignored, and a proposal
     prefers a box that is not).
     """
-    values: dict[str, dict[int, npt.NDArray[np.float64]]] = {}
-    counts = {}
-    for size, (low, high) in SIZES.items():
-        ranks = [_match_ranks(p.proposals[: max(budgets)], _of_area(p.boxes, low, high)) for p in pictures]
-        joined = np.concatenate([np.zeros((len(THRESHOLDS), 0)), *ranks], axis=1)
-        counts[size] = joined.shape[1]
-        empty = np.full(len(THRESHOLDS), np.nan)
-        values[size] = {b: (joined < b).mean(axis=1) if counts[size] else empty for b in budgets}
-    return Recall(values, counts)
+    found: dict[str, list[npt.NDArray[np.float64]]] = {size: [np.zeros((len(THRESHOLDS), 0))] for size in SIZES}
+    for picture in pictures:
+        iou = iou_matrix(picture.proposals[: max(budgets)], picture.boxes)
+        area = areas(picture.boxes)
+        for size, (low, high) in SIZES.items():
+            found[size].append(match_ranks(iou[:, (area >= low) & (area <= high)]))
+    ranks = {size: np.concatenate(rows, axis=1) for size, rows in found.items()}  # (T, G) each
+    return Recall(
+        values={size: {b: _share_under(b, row) for b in budgets} for size, row in ranks.items()},
+        counts={size: row.shape[1] for size, row in ranks.items()},
+    )
 
 
-def _of_area(boxes: FloatArray, low: float, high: float) -> FloatArray:
-    areas = _areas(boxes)
-    return boxes[(areas >= low) & (areas <= high)]
-
-
-def _match_ranks(proposals: FloatArray, boxes: FloatArray) -> npt.NDArray[np.float64]:
+def match_ranks(iou: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """(T, G): the rank, from 0, of the proposal that finds each box at each threshold; infinity where none does.
 
-    Greedy matching looks at proposals in rank order, so a box is found within N exactly if its rank is under N.
+    ``iou``: (P, G), the proposals in rank order. Greedy matching looks at them in that order, so a box is found
+    within N exactly if its rank is under N. All thresholds are matched side by side, for speed.
     """
-    iou = _iou(proposals, boxes)  # (P, G)
-    ranks = np.full((len(THRESHOLDS), len(boxes)), np.inf)
-    near = np.flatnonzero((iou >= THRESHOLDS[0]).any(axis=1))
-    for row, threshold in zip(ranks, THRESHOLDS, strict=True):
-        for rank in near:
-            free = np.where(np.isinf(row), iou[rank], -1.0)
-            best = int(free.argmax())
-            if free[best] >= threshold:
-                row[best] = rank
+    thresholds, rows = np.array(THRESHOLDS), np.arange(len(THRESHOLDS))
+    ranks = np.full((len(THRESHOLDS), iou.shape[1]), np.inf)
+    for rank in np.flatnonzero((iou >= thresholds[0]).any(axis=1)):
+        free = np.where(np.isinf(ranks), iou[rank], -1.0)
+        best = free.shape[1] - 1 - free[:, ::-1].argmax(axis=1)  # of equal ones the last, as pycocotools takes it
+        matched = free[rows, best] >= thresholds
+        ranks[rows[matched], best[matched]] = rank
     return ranks
 
 
-def _iou(first: FloatArray, second: FloatArray) -> npt.NDArray[np.float64]:
-    a, b = first.astype(np.float64)[:, None], second.astype(np.float64)[None]
-    sides = np.clip(np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2]), 0, None)
-    intersection: npt.NDArray[np.float64] = sides[..., 0] * sides[..., 1]
-    union = _areas(first)[:, None] + _areas(second)[None] - intersection
-    return np.divide(intersection, union, out=np.zeros_like(intersection), where=union > 0)
-
-
-def _areas(boxes: FloatArray) -> npt.NDArray[np.float64]:
-    sides: npt.NDArray[np.float64] = (boxes[:, 2:] - boxes[:, :2]).astype(np.float64)
-    return sides[:, 0] * sides[:, 1]
+def _share_under(budget: int, ranks: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """(T,): how many of the boxes are found within the budget; without boxes NaN."""
+    if not ranks.shape[1]:
+        return np.full(len(THRESHOLDS), np.nan)
+    share: npt.NDArray[np.float64] = (ranks < budget).mean(axis=1)
+    return share

@@ -2,7 +2,8 @@
 
 As torchvision's ``RegionProposalNetwork.filter_proposals``, step by step and to the last bit in fp32, but for what it
 leaves out: only the top-k are decoded, anchors in the padding never compete, non-finite values never survive, and the
-scores come back with the boxes.
+scores come back with the boxes. A calibration, where the checkpoint has one, changes what scores are called, not their
+order: ranking and NMS go by the network's own.
 """
 
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ from torchvision.ops import batched_nms
 from model.config import SelectionConfig
 from model.network.anchors import LevelAnchors
 from model.network.box_coding import decode_deltas
+from model.network.calibration import Calibration
 from model.network.rpn import ScoredAnchors
 from model.structures import Selection
 
@@ -31,22 +33,33 @@ class SelectedBoxes:
 
 
 def select_proposals(
-    scored: ScoredAnchors, contents: Tensor, config: SelectionConfig, selections: Sequence[Selection]
+    scored: ScoredAnchors,
+    contents: Tensor,
+    config: SelectionConfig,
+    selections: Sequence[Selection],
+    calibration: Calibration | None = None,
 ) -> list[SelectedBoxes]:
     """Each picture's proposals, as its own ``Selection`` asks.
 
     ``contents``: float32 (N, 2), the (width, height) that each picture covers of its canvas; boxes are clipped to it.
-    Work before NMS is one pass for the whole batch; NMS is per picture, within each level.
+    Work before NMS is one pass for the whole batch; NMS is per picture, within each level. A caller's threshold is on
+    the scores that he is served, calibrated ones where there is a ``calibration``; the config's own is on the
+    network's.
     """
     candidates = _top_candidates(scored, contents, config.pre_nms_top_n)
     boxes = _clip(candidates.boxes, contents)
     scores = candidates.logits.sigmoid()
     sides = boxes[..., 2:] - boxes[..., :2]
-    floors = torch.tensor([max(s.score_threshold, config.score_threshold) for s in selections], device=scores.device)
+    served = scores if calibration is None else calibration(scores)
+    floors = torch.tensor([s.score_threshold for s in selections], device=scores.device)
     keep = (candidates.logits > _NEVER) & (sides >= config.min_side).all(dim=-1)  # NaN sides compare false
-    keep &= boxes.isfinite().all(dim=-1) & (scores >= floors[:, None])
+    keep &= boxes.isfinite().all(dim=-1) & (scores >= config.score_threshold) & (served >= floors[:, None])
     return [
-        _suppress(boxes[n, keep[n]], scores[n, keep[n]], candidates.levels[keep[n]], config, selection)
+        _suppress(
+            _Scored(boxes[n, keep[n]], scores[n, keep[n]], served[n, keep[n]], candidates.levels[keep[n]]),
+            config,
+            selection,
+        )
         for n, selection in enumerate(selections)
     ]
 
@@ -57,6 +70,16 @@ class _Candidates:
 
     boxes: Tensor
     logits: Tensor
+    levels: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class _Scored:
+    """One picture's K boxes (K, 4) with the network's scores, those that are served, and the levels, (K,) each."""
+
+    boxes: Tensor
+    scores: Tensor
+    served: Tensor
     levels: Tensor
 
 
@@ -85,10 +108,10 @@ def _clip(boxes: Tensor, contents: Tensor) -> Tensor:
     return torch.minimum(boxes.clamp(min=0), limits)
 
 
-def _suppress(
-    boxes: Tensor, scores: Tensor, levels: Tensor, config: SelectionConfig, selection: Selection
-) -> SelectedBoxes:
-    keep = batched_nms(boxes, scores, levels, selection.nms_iou)
+def _suppress(scored: _Scored, config: SelectionConfig, selection: Selection) -> SelectedBoxes:
+    keep = batched_nms(scored.boxes, scored.scores, scored.levels, selection.nms_iou)
     limit = min(selection.top_n, config.post_nms_top_n)
     top = keep[:limit]
-    return SelectedBoxes(boxes[top], scores[top], truncated=len(keep) > limit)
+    # A curve that rises may still fall by its last bit where two scores are neighbours: the order is the network's.
+    served = scored.served[top].cummin(dim=0).values
+    return SelectedBoxes(scored.boxes[top], served, truncated=len(keep) > limit)

@@ -12,6 +12,7 @@ from model.checkpoints.checkpoint import Checkpoint, file_sha256, load_checkpoin
 from model.checkpoints.restore import restore_network
 from model.config import ModelConfig
 from model.errors import CheckpointError
+from model.network.calibration import Calibration
 from model.network.network import build_network
 
 
@@ -60,12 +61,22 @@ def test_any_change_changes_the_digest(checkpoint: Checkpoint, tmp_path: Path):
         checkpoint,
         replace(checkpoint, version="4"),
         replace(checkpoint, metrics={}),
+        replace(checkpoint, calibration=Calibration(1.0, 1.0, 0.5)),
         replace(checkpoint, state_dict=nudged),
         replace(
             checkpoint, config=replace(checkpoint.config, selection=replace(checkpoint.config.selection, min_side=2))
         ),
     ]
     assert len({save_checkpoint(variant, tmp_path / "x") for variant in variants}) == len(variants)
+
+
+def test_a_calibration_is_kept_and_a_file_without_one_has_none(checkpoint: Checkpoint, tmp_path: Path):
+    save_checkpoint(checkpoint, tmp_path / "plain")
+    assert "calibration" not in checkpoint._document()
+    assert load_checkpoint(tmp_path / "plain").calibration is None
+    curve = Calibration(1.25, 0.5, -2.0)
+    save_checkpoint(replace(checkpoint, calibration=curve), tmp_path / "calibrated")
+    assert load_checkpoint(tmp_path / "calibrated").calibration == curve
 
 
 def refused(path: Path) -> str:
@@ -141,6 +152,9 @@ def test_foreign_files(tmp_path: Path):
         ({"format_version": 9}, "format region-proposal-checkpoint 9, not"),
         ({"config": {}}, "config"),
         ({"config": 3}, "config must be an object, not int"),
+        ({"calibration": {"rise_low": 1}}, "calibration"),
+        ({"calibration": {"rise_low": -1, "rise_high": 1, "offset": 0}}, "calibration: must rise"),
+        ({"calibration": [1, 1, 0]}, "calibration must be an object, not list"),
         ({"name": None, "metrics": 5}, "its metadata are not those of a checkpoint"),
     ],
 )

@@ -95,6 +95,10 @@ def test_a_release_is_halved_measured_and_carded(
     shown = json.loads(capsys.readouterr().out)
     assert (shown["version"], shown["sha256"]) == ("1", file_sha256(out))
     assert list(shown["metrics"]) == ["unseen scenes", "unseen scenes, the same network before training"]
+    figures = shown["metrics"]["unseen scenes"]
+    assert set(shown["calibration"]) == {"rise_low", "rise_high", "offset"}
+    assert figures["ECE"] < figures["ECE/raw"]
+    assert f"| unseen scenes | {figures['ECE/raw']:.4f} | {figures['ECE']:.4f} |" in card
 
 
 def test_what_cannot_be_done_is_one_line(run: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):

@@ -2,6 +2,7 @@ import torch
 
 from model.config import SelectionConfig
 from model.network.anchors import LevelAnchors
+from model.network.calibration import Calibration
 from model.network.rpn import ScoredAnchors
 from model.network.selection import SelectedBoxes, select_proposals
 from model.structures import Selection
@@ -75,3 +76,34 @@ def test_no_anchor_left_is_an_empty_answer():
     result = select(scored([torch.nan] * 4))
     assert result.boxes.shape == (0, 4)
     assert result.scores.shape == (0,)
+
+
+def test_a_calibration_renames_the_scores_and_leaves_boxes_and_order():
+    given, contents = scored([0.0, 2.0, -1.0, 1.0]), torch.tensor([[200.0, 200.0]])
+    curve = Calibration(1.2, 0.7, -2.0)
+    (plain,) = select_proposals(given, contents, SelectionConfig(), [ALL])
+    (served,) = select_proposals(given, contents, SelectionConfig(), [ALL], curve)
+    assert torch.equal(served.boxes, plain.boxes)
+    torch.testing.assert_close(served.scores, curve(plain.scores))
+
+
+def test_a_callers_threshold_is_on_the_served_score_the_models_own_on_the_networks():
+    given, contents = scored([0.0, 2.0, -1.0, 1.0]), torch.tensor([[200.0, 200.0]])
+    curve = Calibration(1.0, 1.0, -2.0)  # logits 2, 1, -1 are served as chances 0.5, 0.27, 0.05
+    for threshold, count in ((0.51, 0), (0.49, 1), (0.26, 2), (0.0, 3)):
+        wanted = Selection(score_threshold=threshold)
+        (found,) = select_proposals(given, contents, SelectionConfig(), [wanted], curve)
+        assert len(found.scores) == count
+        assert (found.scores >= threshold).all()
+    (found,) = select_proposals(given, contents, SelectionConfig(score_threshold=0.7), [ALL], curve)
+    assert len(found.scores) == 2
+
+
+def test_the_order_holds_to_the_last_bit():
+    logits = torch.linspace(-1e-4, 1e-4, 1000)
+    corners = torch.arange(1000.0)[:, None] * 20
+    boxes = torch.cat([corners, corners * 0, corners + 10, corners * 0 + 10], dim=1)
+    given, contents = scored(logits, boxes), torch.tensor([[30000.0, 30.0]])
+    (found,) = select_proposals(given, contents, SelectionConfig(), [Selection(top_n=1000)], Calibration(1.3, 0.6, -1))
+    assert len(found.scores) == 1000
+    assert (found.scores.diff() <= 0).all()

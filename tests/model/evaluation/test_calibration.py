@@ -1,0 +1,65 @@
+import numpy as np
+import pytest
+
+from model.evaluation.calibration import calibrated, cross_fitted, fit_calibration
+from model.evaluation.coverage import Coverage
+from model.evaluation.reliability import measure_reliability
+from model.network.calibration import Calibration
+
+
+def drawn(curve: Calibration, count: int = 40_000, seed: int = 0) -> Coverage:
+    """Proposals whose true chance is the curve's."""
+    random = np.random.default_rng(seed)
+    scores = random.beta(0.5, 3, count).astype(np.float32)
+    covered = random.random(count) < calibrated(scores, curve)
+    return Coverage(scores, covered, random.integers(0, 50, count), np.arange(count))
+
+
+@pytest.mark.parametrize("truth", [(1.0, 1.0, 0.0), (1.2, 0.7, -1.3), (0.6, 2.0, -3.0)])
+def test_it_finds_the_curve_that_the_data_come_from(truth: tuple[float, float, float]):
+    fitted = fit_calibration(drawn(Calibration(*truth)))
+    assert fitted is not None
+    assert [fitted.rise_low, fitted.rise_high, fitted.offset] == pytest.approx(truth, abs=0.25)
+
+
+def test_on_other_pictures_the_error_falls():
+    truth = Calibration(1.2, 0.7, -2.0)
+    curve, fresh = fit_calibration(drawn(truth)), drawn(truth, seed=1)
+    before = measure_reliability(fresh.scores, fresh.covered).error
+    after = measure_reliability(calibrated(fresh.scores, curve), fresh.covered).error
+    assert before > 0.1
+    assert after < 0.01
+    crossed = measure_reliability(cross_fitted(fresh), fresh.covered).error
+    assert crossed == pytest.approx(after, abs=0.01)
+
+
+def test_a_term_that_would_fall_is_left_out():
+    random = np.random.default_rng(0)
+    scores = random.uniform(0.01, 0.99, 20_000).astype(np.float32)
+    chance = np.where(scores < 0.5, scores, 0.75 - scores / 2)  # falls where scores are high
+    coverage = Coverage(scores, random.random(20_000) < chance, np.arange(20_000) % 9, np.arange(20_000))
+    fitted = fit_calibration(coverage)
+    assert fitted is not None
+    assert fitted.rise_high == 0
+    assert fitted.rise_low > 0
+
+
+def test_scores_that_tell_without_fault_or_hardly_differ_still_give_a_finite_curve():
+    scores = np.array([0.1, 0.2, 0.8, 0.9] * 50, dtype=np.float32)
+    for given in (scores, np.float32(0.3) + scores / 1e5, scores * 0, scores * 0 + 1):
+        fit_calibration(Coverage(given, scores > 0.5, np.arange(200) % 7, np.arange(200)))
+
+
+def test_nothing_to_learn_from_is_no_calibration():
+    scores = np.array([0.1, 0.5, 0.9], dtype=np.float32)
+    for covered in ([False] * 3, [True] * 3):
+        coverage = Coverage(scores, np.array(covered), np.arange(3), np.arange(3))
+        assert fit_calibration(coverage) is None
+        assert cross_fitted(coverage).tolist() == scores.tolist()
+    assert calibrated(scores, None) is scores
+
+
+def test_where_the_chance_falls_with_the_score_there_is_none():
+    scores = np.linspace(0.05, 0.95, 4000).astype(np.float32)
+    covered = np.random.default_rng(0).random(4000) < 1 - scores
+    assert fit_calibration(Coverage(scores, covered, np.arange(4000) % 5, np.arange(4000))) is None

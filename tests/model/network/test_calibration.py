@@ -1,0 +1,35 @@
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from model.errors import ConfigError
+from model.network.calibration import Calibration
+
+
+def test_by_hand():
+    scores = torch.tensor([0.2, 0.5, 0.9])
+    torch.testing.assert_close(Calibration(1.0, 1.0, 0.0)(scores), scores)
+    # logit = 2 ln 0.5 - 3 ln 0.5 + 1 = ln 2 + 1
+    chance = 1 / (1 + math.exp(-math.log(2) - 1))
+    assert Calibration(2.0, 3.0, 1.0)(torch.tensor([0.5])).item() == pytest.approx(chance)
+
+
+@given(st.floats(0.1, 4), st.floats(0, 4), st.floats(-5, 5))
+def test_it_rises_within_0_and_1_and_ends_finite(low: float, high: float, offset: float):
+    scores = torch.linspace(0, 1, 1001)
+    for curve in (Calibration(low, high, offset), Calibration(high, low, offset)):
+        chances = curve(scores)
+        assert chances.isfinite().all()
+        assert ((chances >= 0) & (chances <= 1)).all()
+        assert (chances.diff() >= -1e-6).all()
+
+
+@pytest.mark.parametrize(
+    "numbers", [(-1.0, 1.0, 0.0), (1.0, -0.1, 0.0), (0.0, 0.0, 1.0), (math.nan, 1.0, 0.0), (1.0, 1.0, math.inf)]
+)
+def test_what_would_change_the_ranking_is_refused(numbers: tuple[float, float, float]):
+    with pytest.raises(ConfigError, match="calibration"):
+        Calibration(*numbers)
