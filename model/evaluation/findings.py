@@ -1,0 +1,62 @@
+"""All that one evaluation found, for whoever prints, stores or draws it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from model.checkpoints.checkpoint import Checkpoint
+from model.evaluation.calibration import calibrated, cross_fitted
+from model.evaluation.coverage import Coverage, measure_coverage
+from model.evaluation.evaluate import recall_of
+from model.evaluation.recall import Recall
+from model.evaluation.reliability import error_figures
+from model.structures import Proposals
+from model.training.annotations import AnnotatedPicture
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """A checkpoint's proposals on annotated pictures, and what they are worth.
+
+    ``proposals``: one for each picture, with the network's own scores; ``served``: float32 (M,), in the order of
+    ``coverage``, the scores as they are served.
+    """
+
+    checkpoint: Checkpoint
+    data: str
+    pictures: Sequence[AnnotatedPicture]
+    proposals: Sequence[Proposals]
+    recall: Recall
+    coverage: Coverage
+    served: npt.NDArray[np.float32]
+
+    @property
+    def is_calibrated(self) -> bool:
+        """Whether the checkpoint carries a calibration."""
+        return self.checkpoint.calibration is not None
+
+    def expected(self) -> npt.NDArray[np.float32]:
+        """(M,): the scores as served; of a checkpoint without calibration, as one fitted here would make them."""
+        return self.served if self.is_calibrated else cross_fitted(self.coverage)
+
+    def figures(self) -> dict[str, float]:
+        """Recall and calibration error by name."""
+        return self.recall.to_dict() | error_figures(self.coverage, self.served)
+
+
+def judge(
+    checkpoint: Checkpoint, data: str, pictures: Sequence[AnnotatedPicture], proposals: Sequence[Proposals]
+) -> Findings:
+    """Measure the checkpoint's proposals, which bear the network's own scores; ``data`` names the pictures."""
+    coverage = measure_coverage(proposals, pictures)
+    return Findings(
+        checkpoint=checkpoint,
+        data=data,
+        pictures=pictures,
+        proposals=proposals,
+        recall=recall_of(proposals, pictures),
+        coverage=coverage,
+        served=calibrated(coverage.scores, checkpoint.calibration),
+    )
