@@ -89,6 +89,7 @@ def test_your_own_data(tmp_path: Path):
     assert "0 errors, 0 warnings" in run(f"{path} {check}", tmp_path)
     run(f"{path} {train} --epochs 1 --batch-size 4", tmp_path)
     assert "AR@100" in run(f"{path} {evaluate}", tmp_path)
+    assert "<svg" in (tmp_path / "report.html").read_text()
 
 
 def test_the_table_of_settings_is_the_programs_own():
