@@ -1,7 +1,7 @@
 """glibc's allocator, set for a process that allocates the same large activations over and over.
 
-By default glibc returns large blocks to the system and faults every page in again: over 100,000 page faults for a
-batch of 8. Keeping them makes the network 1.3 to 3 times as fast on a CPU (docs/architecture.md says how measured).
+By default glibc returns large blocks to the system and faults every page in again. Keeping them made a training step of
+the default network 1.2 times as fast on a CPU, with half the page faults (docs/architecture.md; one run each).
 """
 
 import ctypes

@@ -110,7 +110,8 @@ def _regnet_x_400mf() -> ModelConfig:
     """The embedded default: small enough to train from scratch on a CPU in hours, and to serve on one.
 
     Twelve sizes in geometric steps of 1.36, three to a level, from 10 to 300 px on a canvas of 320: small anchors
-    matter most, since two thirds of the objects are under a tenth of the picture's side.
+    matter, since 43 % of the boxes that it was trained on are under a tenth of the picture's longest side, 66 % under a
+    fifth (the square root of the box's area).
     """
     return ModelConfig(
         architecture="rpn_regnet_x_400mf_fpn",
