@@ -9,6 +9,7 @@ from model.config import (
     HeadConfig,
     InputRule,
     ModelConfig,
+    RefinementConfig,
     SelectionConfig,
     longest_side_rule,
 )
@@ -124,6 +125,11 @@ def _regnet_x_400mf() -> ModelConfig:
     )
 
 
+def _regnet_x_400mf_cascade() -> ModelConfig:
+    """The default with a second stage."""
+    return replace(_regnet_x_400mf(), architecture="rpn_regnet_x_400mf_fpn_cascade", refinement=RefinementConfig())
+
+
 ARCHITECTURES: dict[str, Callable[[], ModelConfig]] = {
     "rpn_vgg16": _vgg16("softmax"),
     "rpn_vgg16_sigmoid": _vgg16("sigmoid"),
@@ -133,4 +139,5 @@ ARCHITECTURES: dict[str, Callable[[], ModelConfig]] = {
     "rpn_mobilenet_v3_large_fpn": _mobilenet("mobilenet_v3_large_fpn", _shortest_side_rule(800, 1333), 1000),
     "rpn_mobilenet_v3_large_320_fpn": _mobilenet("mobilenet_v3_large_320_fpn", _shortest_side_rule(320, 640), 150),
     "rpn_regnet_x_400mf_fpn": _regnet_x_400mf,
+    "rpn_regnet_x_400mf_fpn_cascade": _regnet_x_400mf_cascade,
 }

@@ -94,6 +94,29 @@ class SelectionConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class RefinementConfig:
+    """The second stage: the best boxes of the first are scored and moved once more.
+
+    ``proposals``: how many of each picture, after NMS at ``nms_iou``, whatever a caller asks for, so that ten proposals
+    are the first ten of a hundred; ``grid``: points across a box and down it at which features are sampled,
+    ``channels`` of them; ``hidden``: the width of the two layers that read them.
+    """
+
+    proposals: int = 1000
+    nms_iou: float = 0.8  # looser than the last NMS: boxes that are near one another may part
+    grid: int = 7
+    channels: int = 32
+    hidden: int = 256
+
+    def __post_init__(self) -> None:
+        for name in ("proposals", "grid", "channels", "hidden"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"refinement: {name} must be at least 1, not {getattr(self, name)}")
+        if not 0 < self.nms_iou <= 1:
+            raise ConfigError(f"refinement: nms_iou must lie in (0, 1], not {self.nms_iou}")
+
+
+@dataclass(frozen=True, slots=True)
 class ModelConfig:
     """A whole network: all that is needed to build it and to feed it."""
 
@@ -103,6 +126,7 @@ class ModelConfig:
     input: InputRule
     head: HeadConfig = field(default_factory=HeadConfig)
     selection: SelectionConfig = field(default_factory=SelectionConfig)
+    refinement: RefinementConfig | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; `from_dict` reverses it."""
@@ -171,6 +195,7 @@ __all__ = [
     "HeadConfig",
     "InputRule",
     "ModelConfig",
+    "RefinementConfig",
     "SelectionConfig",
     "build_dataclass",
     "longest_side_rule",

@@ -6,6 +6,7 @@ import platform
 import shlex
 import signal
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import torch
 from model.allocator import keep_freed_memory
 from model.architectures import ARCHITECTURES, DEFAULT_ARCHITECTURE, architecture, with_input_size
 from model.checkpoints.checkpoint import Checkpoint, load_checkpoint
-from model.checkpoints.restore import restore_network
+from model.checkpoints.restore import fitting_weights
 from model.cli.data_argument import FOLDER
 from model.config import ModelConfig
 from model.device import choose_device
@@ -22,7 +23,10 @@ from model.errors import DataError
 from model.training.annotations import AnnotatedPicture, read_annotations
 from model.training.loop import STATE_FILE, Run, Trainer
 from model.training.recipe import Recipe
+from model.training.rules import DEFAULT_RULES, RULES, Rules
 from model.training.splits import split_file
+
+log = logging.getLogger(__name__)
 
 _DEFAULTS = Recipe()
 
@@ -37,21 +41,60 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     add("--name", help="the model's name in its checkpoint (default: the name of --data)")
     add(
         "--architecture",
-        default=DEFAULT_ARCHITECTURE,
         choices=list(ARCHITECTURES),
         metavar="NAME",
-        help=f"one of {', '.join(ARCHITECTURES)} (default: %(default)s)",
+        help=f"one of {', '.join(ARCHITECTURES)} (default: that of --from, or else {DEFAULT_ARCHITECTURE})",
     )
-    add("--from", dest="start", type=Path, help="a checkpoint to start from; its architecture is taken")
+    add("--from", dest="start", type=Path, help="a checkpoint to start from: whatever of its weights fits")
     add("--input-size", type=int, help="the longest side in pixels, instead of the architecture's")
     add("--epochs", type=int, default=_DEFAULTS.epochs, help="default: %(default)s")
     add("--batch-size", type=int, default=_DEFAULTS.batch_size, help="default: %(default)s")
     add("--learning-rate", type=float, default=_DEFAULTS.learning_rate, help="default: %(default)s")
+    _add_rules(parser)
     add("--precision", choices=("fp32", "bf16"), default=_DEFAULTS.precision, help="default: %(default)s")
     add("--seed", type=int, default=_DEFAULTS.seed, help="default: %(default)s")
     add("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
     add("--workers", type=int, default=1, help="processes that decode pictures (default: %(default)s)")
     add("--limit", type=int, help="use only the first so many pictures of each file, for a trial")
+
+
+def _add_rules(parser: argparse.ArgumentParser) -> None:
+    """What the anchors learn: a set of rules by name, and whatever is to differ from it."""
+    group = parser.add_argument_group(
+        "rules", "assignment, sampling and losses; what is not given is as --rules has it"
+    )
+    add = group.add_argument
+    add("--rules", choices=list(RULES), default=DEFAULT_RULES, help="default: %(default)s")
+    add("--assignment", choices=("iou", "atss"), help="by thresholds of IoU, or adaptive to each box")
+    add("--foreground-iou", type=float, help="foreground from this IoU on (assignment iou)")
+    add("--background-iou", type=float, help="background below this IoU (assignment iou)")
+    add("--straddle", type=float, help="pixels by which an anchor may cross the border (assignment iou)")
+    add("--anchors-per-picture", type=int, help="how many anchors are sampled (objectness bce)")
+    add("--foreground-share", type=float, help="how many of them may be foreground (objectness bce)")
+    add("--objectness", choices=("bce", "focal", "quality"), help="the loss of objectness")
+    add("--box", choices=("smooth_l1", "l1", "giou"), help="the loss of boxes")
+    add("--box-per", choices=("anchors", "foreground", "places"), help="what the sum of box losses is divided by")
+    add("--box-weight", type=float, help="the paper's lambda")
+    add("--ignore-confident", type=float, help="leave out background anchors that score above this")
+
+
+def _rules(arguments: argparse.Namespace) -> Rules:
+    base = RULES[arguments.rules]
+    given = {name: value for name, value in vars(arguments).items() if value is not None}
+    return replace(
+        base,
+        matcher=replace(base.matcher, **_those(given, ("foreground_iou", "background_iou", "straddle"))),
+        sampler=replace(
+            base.sampler,
+            per_picture=given.get("anchors_per_picture", base.sampler.per_picture),
+            foreground_share=given.get("foreground_share", base.sampler.foreground_share),
+        ),
+        **_those(given, ("assignment", "objectness", "box", "box_per", "box_weight", "ignore_confident")),
+    )
+
+
+def _those(given: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+    return {name: given[name] for name in names if name in given}
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -66,6 +109,7 @@ def run(arguments: argparse.Namespace) -> int:
         learning_rate=arguments.learning_rate,
         precision=arguments.precision,
         seed=arguments.seed,
+        rules=_rules(arguments),
     )
     trainer = Trainer(
         Run(
@@ -77,7 +121,7 @@ def run(arguments: argparse.Namespace) -> int:
             folder=arguments.out,
             device=choose_device(arguments.device),
             workers=arguments.workers,
-            start=None if start is None else dict(restore_network(start, arguments.start).state_dict()),
+            start=None if start is None else _start(start, config, arguments.start),
             provenance=_provenance(start),
         )
     )
@@ -93,8 +137,18 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _config(arguments: argparse.Namespace, start: Checkpoint | None) -> ModelConfig:
-    config = architecture(arguments.architecture) if start is None else start.config
+    if start is None or arguments.architecture is not None:
+        config = architecture(arguments.architecture or DEFAULT_ARCHITECTURE)
+    else:
+        config = start.config
     return config if arguments.input_size is None else with_input_size(config, arguments.input_size)
+
+
+def _start(start: Checkpoint, config: ModelConfig, path: Path) -> dict[str, torch.Tensor]:
+    weights = fitting_weights(start, config, path)
+    if left := len(start.state_dict) - len(weights):
+        log.info("%s: %d of its %d weights do not fit %s", path, left, len(start.state_dict), config.architecture)
+    return weights
 
 
 def _pictures(folder: Path, split: str, limit: int | None) -> list[AnnotatedPicture]:

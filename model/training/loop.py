@@ -24,8 +24,9 @@ from model.predictor import Predictor
 from model.training.annotations import AnnotatedPicture
 from model.training.dataset import Batch, CanvasBatchSampler, CanvasDataset, collate
 from model.training.ema import MovingAverage
-from model.training.losses import Losses, rpn_losses
+from model.training.losses import rpn_losses
 from model.training.recipe import Recipe
+from model.training.refinement_loss import refinement_losses
 from model.training.schedule import CosineSchedule
 
 log = logging.getLogger(__name__)
@@ -53,8 +54,8 @@ class Progress:
 class Run:
     """What to train, on what, how, and where to write.
 
-    ``start``: weights to start from, by name; those that the network has not, or has in another shape, are an error of
-    the caller. ``provenance`` goes into the checkpoints as it is.
+    ``start``: weights to start from, by name, all or some of the network's; those that it has not, or has in another
+    shape, are an error of the caller. ``provenance`` goes into the checkpoints as it is.
     """
 
     name: str
@@ -80,7 +81,7 @@ class Trainer:
         torch.manual_seed(run.recipe.seed)
         self.network = build_network(run.config).to(run.device).to(memory_format=torch.channels_last)
         if run.start is not None:
-            self.network.load_state_dict(run.start)
+            self.network.load_state_dict({**self.network.state_dict(), **run.start})
         self.average = MovingAverage(self.network, run.recipe.ema_decay)
         self.optimizer = _optimizer(self.network, run.recipe)
         self.dataset = CanvasDataset(run.train, run.config.input, run.recipe.augmentation, run.recipe.seed)
@@ -118,7 +119,7 @@ class Trainer:
             num_workers=self.run.workers,
             pin_memory=self.run.device.type == "cuda",
         )
-        sums = {"objectness": 0.0, "box": 0.0}
+        sums: dict[str, float] = {}
         counted = 0
         description = f"epoch {self.progress.epoch + 1}/{self.run.recipe.epochs}"
         with tqdm(
@@ -135,14 +136,14 @@ class Trainer:
                 losses = self._step(batch.to(self.run.device))
                 self.progress.seconds += time.monotonic() - started
                 counted += 1
-                for name in sums:
-                    sums[name] += float(getattr(losses, name))
+                for name, loss in losses.items():
+                    sums[name] = sums.get(name, 0.0) + loss
                 bar.set_postfix({name: f"{total / counted:.4f}" for name, total in sums.items()})
                 if self.progress.step % _SAVE_EVERY == 0:
                     self._save_state()
         return {name: total / max(1, counted) for name, total in sums.items()}
 
-    def _step(self, batch: Batch) -> Losses:
+    def _step(self, batch: Batch) -> dict[str, float]:
         recipe = self.run.recipe
         rate = self.schedule(self.progress.total)
         for group in self.optimizer.param_groups:
@@ -151,17 +152,21 @@ class Trainer:
         generator = torch.Generator(self.run.device).manual_seed(recipe.seed * 1_000_003 + self.progress.total)
         with torch.autocast(self.run.device.type, torch.bfloat16, enabled=recipe.precision == "bf16"):
             scored = self.network(batch.pixels, batch.contents)
-        losses = rpn_losses(scored, batch, recipe.matcher, recipe.sampler, generator)
-        if not math.isfinite(loss := losses.total.item()):
+        losses = rpn_losses(scored, batch, recipe.rules, generator).named()
+        if self.network.refinement is not None:
+            second = refinement_losses(self.network, scored, batch, self.run.config, recipe.refinement, generator)
+            losses |= {"refined_objectness": second.objectness, "refined_box": second.box}
+        total = torch.stack(list(losses.values())).sum()
+        if not math.isfinite(loss := total.item()):
             raise FloatingPointError(f"the loss is {loss} at step {self.progress.total}; try a lower learning rate")
         self.optimizer.zero_grad(set_to_none=True)
-        losses.total.backward()  # type: ignore[no-untyped-call]
+        total.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.network.parameters(), recipe.clip_norm)
         self.optimizer.step()
         self.average.update(self.network)
         self.progress.step += 1
         self.progress.total += 1
-        return Losses(losses.objectness.detach(), losses.box.detach())
+        return {name: loss.item() for name, loss in losses.items()}
 
     def _finish_epoch(self, losses: dict[str, float]) -> None:
         self.progress.epoch += 1

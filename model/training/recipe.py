@@ -6,8 +6,8 @@ from typing import Any, Literal
 
 from model.errors import ConfigError
 from model.training.augmentation import AugmentationConfig
-from model.training.matcher import Matcher
-from model.training.sampler import AnchorSampler
+from model.training.refinement_loss import RefinementRules
+from model.training.rules import Rules
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +24,8 @@ class Recipe:
     precision: Literal["fp32", "bf16"] = "fp32"
     seed: int = 0
     augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
-    matcher: Matcher = field(default_factory=Matcher)
-    sampler: AnchorSampler = field(default_factory=AnchorSampler)
+    rules: Rules = field(default_factory=Rules)
+    refinement: RefinementRules = field(default_factory=RefinementRules)
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size"):
