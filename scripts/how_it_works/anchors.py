@@ -20,11 +20,16 @@ _VGG16_STRIDE = 16  # four of its five poolings are kept
 
 @dataclass(frozen=True)
 class PaperAnchors:
-    """The paper's anchors at the place in the middle of the photograph: ``boxes`` (9, 4) in the input's pixels."""
+    """The paper's anchors at the place in the middle of the photograph: ``boxes`` (9, 4) in the input's pixels.
+
+    ``grid``: the map's places across and down, one every ``stride`` pixels.
+    """
 
     boxes: Tensor
     place: tuple[float, float]
     picture: ImageSize
+    grid: tuple[int, int]
+    stride: int = _VGG16_STRIDE
 
 
 def paper_anchors(scene: Scene) -> PaperAnchors:
@@ -38,7 +43,7 @@ def paper_anchors(scene: Scene) -> PaperAnchors:
     start = (row * grid[1] + column) * config.anchors.per_location
     boxes = level.boxes[start : start + config.anchors.per_location]
     x, y = level.centres[start].tolist()
-    return PaperAnchors(boxes, (x, y), placed.content)
+    return PaperAnchors(boxes, (x, y), placed.content, (grid[1], grid[0]))
 
 
 def nine_anchors(scene: Scene) -> Sheet:

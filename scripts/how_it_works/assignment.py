@@ -1,5 +1,7 @@
 """Which anchors learn what: the real matcher and sampler on the two boxes given by hand."""
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor
 
@@ -15,17 +17,17 @@ def assignment(scene: Scene) -> Sheet:
     """Foreground, ignored, and the background that one step draws; under them the scale of IoU that divides them."""
     width = (WIDTH - 2 * _GAP) // 3
     groups = (
-        ("foreground", foreground(scene), BLUE, 3.0),
-        ("neither: no loss", neither(scene), GREY, 1.5),
-        ("background (drawn for one step)", scene.sampled[1], ORANGE, 1.0),
+        ("foreground: {}", foreground(scene), BLUE, 3.0),
+        ("neither: {}, not learnt from", neither(scene), GREY, 1.5),
+        ("background: {} drawn at random", scene.sampled[1], ORANGE, 1.0),
     )
     panels = [_panel(scene, chosen, colour, line, width) for _, chosen, colour, line in groups]
-    sheet = Sheet(WIDTH, panels[0].height + 190)
+    sheet = Sheet(WIDTH, panels[0].height + 170)
     for index, ((name, chosen, colour, _), panel) in enumerate(zip(groups, panels, strict=True)):
         x = index * (width + _GAP)
-        sheet.text((x, 6), f"{int(chosen.sum())} {name}", size=SMALL, colour=colour)
+        sheet.text((x, 6), name.format(int(chosen.sum())), size=SMALL, colour=colour)
         sheet.paste(panel, (x, 42), (panel.width, panel.height))
-    _iou_scale(sheet, panels[0].height + 80)
+    _iou_scale(sheet, panels[0].height + 62)
     return sheet
 
 
@@ -64,11 +66,13 @@ def _iou_scale(sheet: Sheet, y: float) -> None:
     left, width = 180.0, WIDTH - 360.0
     cuts = (0.0, matcher.background_iou, matcher.foreground_iou, 1.0)
     names = ("background", "neither", "foreground")
-    for (low, high), name, colour in zip(zip(cuts, cuts[1:], strict=False), names, (ORANGE, GREY, BLUE), strict=True):
+    for (low, high), name, colour in zip(pairwise(cuts), names, (ORANGE, GREY, BLUE), strict=True):
         start, end = left + low * width, left + high * width
         sheet.fill((start, y, end - 2, y + 40), colour)
         sheet.text(((start + end) / 2, y + 20), name, size=TEXT, colour="white", anchor="mm")
     for cut in cuts:
         sheet.text((left + cut * width, y + 48), f"{cut:g}", size=SMALL, anchor="ma")
     sheet.text((left - 20, y + 20), "best IoU", size=SMALL, anchor="rm")
-    sheet.text((WIDTH / 2, y + 80), "and foreground: the best anchor of each box, whatever its IoU", size=SMALL, anchor="ma")
+    sheet.text(
+        (WIDTH / 2, y + 80), "and foreground: the best anchor of each box, whatever its IoU", size=SMALL, anchor="ma"
+    )

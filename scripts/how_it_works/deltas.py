@@ -16,6 +16,8 @@ def delta(scene: Scene) -> Sheet:
     panel = Panel(faded(scene.photograph), 560, _VIEW)
     panel.dashed_box(panel.on(anchor), ORANGE, line=4)
     panel.box(panel.on(box), BLUE, line=4, halo=True)
+    _sides(panel, panel.on(anchor), ORANGE, (18, 70))
+    _sides(panel, panel.on(box), BLUE, (36, 30))
     _between_centres(panel, anchor, box)
     sheet = Sheet(WIDTH, panel.height)
     sheet.paste(panel, (0, 0), (panel.width, panel.height))
@@ -34,9 +36,22 @@ def example(scene: Scene) -> tuple[Tensor, Tensor, Tensor]:
 
 def _between_centres(panel: Panel, anchor: list[float], box: list[float]) -> None:
     start, end = (panel.at(((b[0] + b[2]) / 2, (b[1] + b[3]) / 2)) for b in (anchor, box))
-    panel.arrow(start, end, INK, line=4)
+    corner = (end[0], start[1])
+    panel.arrow(start, corner, INK, line=3)
+    panel.arrow(corner, end, INK, line=3)
+    panel.text(((start[0] + end[0]) / 2, start[1] + 8), "dx", anchor="ma", halo=True)
+    panel.text((end[0] - 10, (start[1] + end[1]) / 2), "dy", anchor="rm", halo=True)
     panel.dot(start, ORANGE)
     panel.dot(end, BLUE)
+
+
+def _sides(panel: Panel, shown: tuple[float, ...], colour: str, inset: tuple[float, float]) -> None:
+    """Arrows along the width and the height of a box, so far inside its top and its right edge."""
+    x1, y1, x2, y2 = shown
+    panel.arrow((x1, y1 + inset[1]), (x2, y1 + inset[1]), colour, line=3, both=True)
+    panel.arrow((x2 - inset[0], y1), (x2 - inset[0], y2), colour, line=3, both=True)
+    panel.text((x1 + (x2 - x1) / 4, y1 + inset[1]), "w", colour=colour, anchor="mm", halo=True)
+    panel.text((x2 - inset[0], y1 + 0.75 * (y2 - y1)), "h", colour=colour, anchor="mm", halo=True)
 
 
 def _numbers(sheet: Sheet, scene: Scene, x: float) -> None:

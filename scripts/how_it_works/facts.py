@@ -2,6 +2,7 @@
 
 import re
 
+from how_it_works.anchors import paper_anchors
 from how_it_works.assignment import neither
 from how_it_works.scene import OBJECTS, Scene
 from model.training.matcher import BACKGROUND, FOREGROUND
@@ -36,6 +37,17 @@ def levels(scene: Scene) -> str:
     return "\n".join([*lines, f"| | | together | {len(scene.anchors):,} |"])
 
 
+def paper(scene: Scene) -> str:
+    """How many anchors the paper's network has on this photograph."""
+    shown = paper_anchors(scene)
+    columns, rows = shown.grid
+    return (
+        f"At the paper's scale the photograph is {shown.picture.width} x {shown.picture.height} pixels; "
+        f"at stride {shown.stride} that is a map of {columns} x {rows} places\n"
+        f"(with the padding of its canvas), so {columns * rows * len(shown.boxes):,} anchors."
+    )
+
+
 def assigned(scene: Scene) -> str:
     """How many anchors the matcher gives each label."""
     labels = scene.assignment.labels[0]
@@ -50,4 +62,4 @@ def assigned(scene: Scene) -> str:
     )
 
 
-FACTS = {"network": network, "levels": levels, "assigned": assigned}
+FACTS = {"network": network, "levels": levels, "paper": paper, "assigned": assigned}

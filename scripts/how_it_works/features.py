@@ -7,8 +7,8 @@ from how_it_works.scene import Scene
 from how_it_works.sheet import GREY, SMALL, WIDTH, Numbers, Panel, Sheet, faded, heat, ramp_colour
 
 _GAP = 16
-# A map's highest activations are a few places; the rest is to be seen too.
-_SHOWN_QUANTILE = 0.98
+# A few places are far stronger or weaker than all others; the rest is to be told apart too.
+_QUANTILES = (0.02, 0.98)
 
 
 def feature_maps(scene: Scene) -> Sheet:
@@ -22,7 +22,7 @@ def feature_maps(scene: Scene) -> Sheet:
         sheet.text((x + width / 2, 0), f"stride {stride}", anchor="ma")
         sheet.text((x + width / 2, 32), f"{columns} x {rows} places", size=SMALL, colour=GREY, anchor="ma")
         sheet.paste(_grid(scene, stride, width), (x, 68), (width, height))
-        shown = spread(scene, level, strength, float(np.quantile(strength, _SHOWN_QUANTILE)))
+        shown = strength_map(scene, level)
         sheet.paste(shown, (x, 68 + height + _GAP), (width, height), blocks=True)
     _scale(sheet, 68 + 2 * height + _GAP + 20, "mean strength of the channels: low", "high")
     return sheet
@@ -38,7 +38,7 @@ def objectness(scene: Scene) -> Sheet:
         sizes = ", ".join(f"{size:g}" for size in scene.checkpoint.config.anchors.sizes[level])
         label = f"stride {scene.strides[level]}, anchors of {sizes} px: at most {scores.max():.2f}"
         sheet.text((x, y + 8), label, size=SMALL)
-        sheet.paste(_overlay(scene, level, scores), (x, y + 40), (width, height))
+        sheet.paste(_overlay(scene, level), (x, y + 40), (width, height))
     _scale(sheet, 2 * (height + 56) + 8, "objectness: 0", "1")
     return sheet
 
@@ -68,12 +68,22 @@ def on_canvas(scene: Scene) -> Image.Image:
     return padded
 
 
-def spread(scene: Scene, level: int, values: Numbers, high: float) -> Image.Image:
+def strength_map(scene: Scene, level: int) -> Image.Image:
+    """The level's `strengths` on the canvas, from its weakest places to its strongest."""
+    values = strengths(scene)[level]
+    low, high = np.quantile(values, _QUANTILES).tolist()
+    return spread(scene, level, heat(values, low, high))
+
+
+def objectness_map(scene: Scene, level: int) -> Image.Image:
+    """The level's `best_scores` on the canvas, from 0 to 1."""
+    return spread(scene, level, heat(best_scores(scene)[level], 0, 1))
+
+
+def spread(scene: Scene, level: int, values: Image.Image) -> Image.Image:
     """A level's map on the canvas, a block of one stride for each place; what the last row has beyond it is cut."""
     stride, canvas = scene.strides[level], scene.placement.canvas
-    blocks = heat(values, high).resize(
-        (values.shape[1] * stride, values.shape[0] * stride), Image.Resampling.NEAREST
-    )
+    blocks = values.resize((values.width * stride, values.height * stride), Image.Resampling.NEAREST)
     return blocks.crop((0, 0, canvas.width, canvas.height))
 
 
@@ -88,10 +98,10 @@ def _grid(scene: Scene, stride: int, width: int) -> Panel:
     return panel
 
 
-def _overlay(scene: Scene, level: int, scores: Numbers) -> Image.Image:
+def _overlay(scene: Scene, level: int) -> Image.Image:
     photograph = faded(on_canvas(scene))
-    blocks = spread(scene, level, scores, 1.0).resize(photograph.size, Image.Resampling.NEAREST)
-    return Image.blend(photograph, blocks, 0.65)
+    blocks = objectness_map(scene, level).resize(photograph.size, Image.Resampling.NEAREST)
+    return Image.blend(photograph, blocks, 0.72)
 
 
 def _scale(sheet: Sheet, y: float, low: str, high: str) -> None:

@@ -6,14 +6,13 @@ from functools import partial
 import numpy as np
 import torch
 
+from how_it_works.sheet import BLUE, GREY, ORANGE
 from model.evaluation.report.chart import HEIGHT, WIDTH, Axis, Chart, Line
 from model.network.anchors import LevelAnchors
 from model.network.rpn import ScoredAnchors
 from model.training.dataset import Batch
 from model.training.losses import Losses, rpn_losses
 from model.training.recipe import Recipe
-
-from how_it_works.sheet import BLUE, GREY, ORANGE
 
 _ANCHOR = (100.0, 100.0, 200.0, 200.0)
 _FAR = (300.0, 300.0, 350.0, 350.0)
@@ -63,7 +62,7 @@ def _objectness_chart() -> Chart:
         _line("background anchor", partial(objectness_loss, foreground=False), scores, ORANGE),
     ]
     x = Axis("objectness", 0, 1, ticks=(0, 0.25, 0.5, 0.75, 1))
-    return Chart("Binary cross-entropy on the objectness", x, Axis("loss", 0, 5), lines)
+    return Chart("Binary cross-entropy on the objectness", x, Axis("binary cross-entropy", 0, 5), lines)
 
 
 def _box_chart() -> Chart:
@@ -73,7 +72,7 @@ def _box_chart() -> Chart:
         Line("L1", [(-1, 1), (0, 0), (1, 1)], GREY, dashed=True),
     ]
     x = Axis("error of a delta", -1, 1, ticks=(-1, -0.5, 0, 0.5, 1))
-    return Chart("Smooth L1 on the deltas", x, Axis("loss", 0, 1), lines)
+    return Chart("Smooth L1 on the deltas", x, Axis("loss of one number", 0, 1), lines)
 
 
 def _line(name: str, loss: Callable[[float], float], places: list[float], colour: str) -> Line:

@@ -17,14 +17,15 @@ def head_outputs(scene: Scene) -> Sheet:
     """A row for each anchor of a place: its shape, its two scores, its four deltas; under them what they add up to."""
     anchors, logits, deltas = at_place(scene)
     k = len(anchors)
-    sheet = Sheet(WIDTH, _TOP + k * _ROW + 110)
+    sheet = Sheet(WIDTH, _TOP + k * _ROW + 80)
+    scale = (_ROW - 8) / float((anchors[:, 2:] - anchors[:, :2]).max())
     _heading(sheet)
     for row, (anchor, logit, delta) in enumerate(zip(anchors, logits, deltas, strict=True)):
         y = _TOP + row * _ROW
-        _shape(sheet, anchor, y, RATIO_COLOURS[row * 3 // k])
+        _shape(sheet, anchor, y, scale, RATIO_COLOURS[row * 3 // k])
         chance = float(logit.sigmoid())
         _cells(sheet, (_SCORES, y), [f"{1 - chance:.2f}", f"{chance:.2f}"], BLUE)
-        _cells(sheet, (_DELTAS, y), [f"{value:+.2f}" for value in delta.tolist()], ORANGE)
+        _cells(sheet, (_DELTAS, y), [f"{round(value, 2) + 0.0:+.2f}" for value in delta.tolist()], ORANGE)
     _totals(sheet, k, _TOP + k * _ROW)
     return sheet
 
@@ -46,10 +47,9 @@ def _heading(sheet: Sheet) -> None:
             sheet.text((left + (column + 0.5) * _CELL, 44), name, size=SMALL, colour=GREY, anchor="ma")
 
 
-def _shape(sheet: Sheet, anchor: Tensor, y: float, colour: str) -> None:
+def _shape(sheet: Sheet, anchor: Tensor, y: float, scale: float, colour: str) -> None:
     x1, y1, x2, y2 = anchor.tolist()
-    longest = 44 / 167  # sheet pixels a canvas pixel: the tallest anchor of the level just fits its row
-    half_width, half_height = (x2 - x1) * longest / 2, (y2 - y1) * longest / 2
+    half_width, half_height = (x2 - x1) * scale / 2, (y2 - y1) * scale / 2
     middle = y + _ROW / 2
     sheet.box((50 - half_width, middle - half_height, 50 + half_width, middle + half_height), colour, line=2)
     sheet.text((110, middle), f"{x2 - x1:.0f} x {y2 - y1:.0f}", anchor="lm")

@@ -1,22 +1,22 @@
 """The whole way of one picture, as a strip of what each step really makes of it."""
 
-import numpy as np
-
-from how_it_works.features import best_scores, on_canvas, spread, strengths
+from how_it_works.features import objectness_map, on_canvas, strength_map
 from how_it_works.proposals import candidates_and_proposals
 from how_it_works.scene import Scene
 from how_it_works.sheet import BLUE, GREY, INK, ORANGE, PALE, SMALL, WIDTH, Numbers, Panel, Sheet, faded
 
 _THUMB = 230
-_SHOWN_LEVEL = 1  # fine enough to know the cup by, coarse enough to see its places
+# Of the maps one is shown: fine enough to know the cup by; of the scores one, of the cup's own size.
+_MAP_LEVEL, _SCORE_LEVEL = 1, 2
 
 
 def pipeline(scene: Scene) -> Sheet:
     """First row: picture to scores and deltas, by the network. Second: from those to proposals, by rule."""
-    sheet = Sheet(WIDTH, 640)
-    middle = 60 + round(_THUMB * _ratio(scene)) / 2
+    sheet = Sheet(WIDTH, 530)
+    middle = 24 + round(_THUMB * _ratio(scene)) / 2
     _network_row(sheet, scene, middle)
-    _rule_row(sheet, scene, middle + 330)
+    _rule_row(sheet, scene, middle + 300)
+    _turn(sheet, middle)
     return sheet
 
 
@@ -28,12 +28,13 @@ def _network_row(sheet: Sheet, scene: Scene, y: float) -> None:
     _step(sheet, (_THUMB + 54, y), "backbone", "and pyramid")
     sheet.arrow((_THUMB + 206, y), (_THUMB + 246, y), INK)
     maps = " + ".join(f"{columns}x{rows}" for rows, columns in scene.maps())
-    strength = strengths(scene)[_SHOWN_LEVEL]
-    shown = spread(scene, _SHOWN_LEVEL, strength, float(np.quantile(strength, 0.98)))
     left = _THUMB + 254
-    for shift in (16, 8):
-        sheet.fill((left + shift, y - 80 - shift, left + _THUMB + shift, y - shift), GREY)
-    _thumb(sheet, Panel(shown, _THUMB), (left, y), f"{len(scene.maps())} feature maps")
+    panel = Panel(strength_map(scene, _MAP_LEVEL), _THUMB)
+    for shift in (18, 12, 6):  # the other maps, behind it
+        top = y - panel.height / 2 - shift
+        sheet.fill((left + shift, top, left + _THUMB + shift, top + panel.height), "white")
+        sheet.box((left + shift, top, left + _THUMB + shift, top + panel.height), GREY, line=2)
+    _thumb(sheet, panel, (left, y), f"{len(scene.maps())} feature maps")
     sheet.text((left + _THUMB / 2, y + 128), maps, size=18, colour=GREY, anchor="ma")
     sheet.arrow((left + _THUMB + 22, y), (left + _THUMB + 56, y), INK)
     _step(sheet, (left + _THUMB + 62, y), "head 3x3", "at each place")
@@ -41,13 +42,20 @@ def _network_row(sheet: Sheet, scene: Scene, y: float) -> None:
     for height, words, colour in ((-52, f"2k = {2 * k} scores", BLUE), (52, f"4k = {4 * k} deltas", ORANGE)):
         sheet.arrow((right, y), (right + 40, y + height), colour)
         sheet.text((right + 48, y + height), words, colour=colour, anchor="lm")
+    sheet.text((right + 48, y), f"k = {k} anchors", size=SMALL, colour=GREY, anchor="lm")
+
+
+def _turn(sheet: Sheet, y: float) -> None:
+    """From the end of the first row to the start of the second."""
+    right, middle = WIDTH - 90, y + 170
+    sheet.line([(right, y + 76), (right, middle), (_THUMB / 2, middle)], GREY)
+    sheet.arrow((_THUMB / 2, middle), (_THUMB / 2, y + 210), GREY, line=3)
 
 
 def _rule_row(sheet: Sheet, scene: Scene, y: float) -> None:
     before, after = candidates_and_proposals(scene)
     anchors = f"{len(scene.anchors):,} scored anchors"
-    heat = spread(scene, 3, best_scores(scene)[3], 1.0)
-    _thumb(sheet, Panel(heat, _THUMB), (0, y), anchors)
+    _thumb(sheet, Panel(objectness_map(scene, _SCORE_LEVEL), _THUMB), (0, y), anchors)
     sheet.arrow((_THUMB + 8, y), (_THUMB + 48, y), INK)
     _step(sheet, (_THUMB + 54, y), "top-k, decode,", "clip, drop")
     sheet.arrow((_THUMB + 206, y), (_THUMB + 246, y), INK)

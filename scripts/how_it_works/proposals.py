@@ -11,19 +11,22 @@ from model.network.selection import SelectedBoxes
 
 # A caller's default; the paper's for proposals (section 3.3).
 NMS_IOU = 0.7
-_CANDIDATES, _SHOWN, _LISTED = 100, 20, 300
+_CANDIDATES, _SHOWN, _LISTED, _ALL = 100, 20, 300, 1000
 _KEEP_ALL = 1.0  # no two boxes overlap by more
 _GAP = 16
 
 
 def suppression(scene: Scene) -> Sheet:
-    """The highest candidates; which of them NMS keeps; the highest that are left; the best for each box given by hand."""
-    before, after = scene.select(_LISTED, _KEEP_ALL), scene.select(_LISTED, NMS_IOU)
-    kept = survives(before.boxes[:_CANDIDATES], after.boxes)
+    """What NMS is given, what it removes around one box, what is left, and the best for each box given by hand."""
+    before, after = scene.select(_ALL, _KEEP_ALL), scene.select(_LISTED, NMS_IOU)
+    rank, removed = most_crowded(before.boxes, scene.select(_ALL, NMS_IOU).boxes)
     width = (WIDTH - _GAP) // 2
     panels = (
         (f"before NMS: the {_SHOWN} highest", _drawn(scene, before, width)),
-        (f"of the {_CANDIDATES} highest, NMS keeps {int(kept.sum())} (blue)", _fates(scene, before, kept, width)),
+        (
+            f"rank {rank + 1}, and the {len(removed)} that NMS removed around it",
+            _crowd(scene, after.boxes[rank], removed, width),
+        ),
         (f"after NMS at IoU {NMS_IOU}: the {_SHOWN} highest", _drawn(scene, after, width)),
         (f"the best of {_LISTED} for each box given by hand (dashed)", _best(scene, after, width)),
     )
@@ -36,9 +39,16 @@ def suppression(scene: Scene) -> Sheet:
     return sheet
 
 
-def survives(candidates: Tensor, survivors: Tensor) -> Tensor:
-    """(K,): which of the candidates (K, 4) are among the survivors."""
-    return (candidates[:, None] == survivors[None]).all(dim=-1).any(dim=1)
+def most_crowded(candidates: Tensor, survivors: Tensor) -> tuple[int, Tensor]:
+    """Of the survivors that are shown, the rank (from 0) of the one with the most removed candidates around it; those.
+
+    Around: overlapping it by more than the IoU of NMS. Both are (_, 4), highest first.
+    """
+    gone = ~(candidates[:, None] == survivors[None]).all(dim=-1).any(dim=1)
+    removed = candidates[gone]
+    near = torch.from_numpy(iou_matrix(survivors[:_SHOWN].numpy(), removed.numpy())) > NMS_IOU
+    rank = int(near.sum(dim=1).argmax())
+    return rank, removed[near[rank]]
 
 
 def best_for_each(scene: Scene, found: SelectedBoxes) -> list[tuple[Numbers, float, int]]:
@@ -55,12 +65,11 @@ def _drawn(scene: Scene, found: SelectedBoxes, width: int) -> Panel:
     return Panel(draw_boxes(large, boxes, found.scores[:_SHOWN].numpy()), width)
 
 
-def _fates(scene: Scene, before: SelectedBoxes, kept: Tensor, width: int) -> Panel:
+def _crowd(scene: Scene, survivor: Tensor, removed: Tensor, width: int) -> Panel:
     panel = Panel(faded(scene.photograph), width)
-    boxes = scene.in_photograph(before.boxes[: len(kept)])
-    for fate, colour in ((False, ORANGE), (True, BLUE)):
-        for box in boxes[(kept == fate).numpy()]:
-            panel.box(panel.on(box), colour, line=1.5)
+    for box in scene.in_photograph(removed):
+        panel.box(panel.on(box), ORANGE, line=1.5)
+    panel.box(panel.on(scene.in_photograph(survivor)), BLUE, line=4, halo=True)
     return panel
 
 

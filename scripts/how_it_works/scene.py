@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from how_it_works.sheet import Numbers
 from model.checkpoints.checkpoint import Checkpoint, load_checkpoint
 from model.checkpoints.restore import restore_network
 from model.imaging.canvas import draw_on_canvas
@@ -18,7 +19,6 @@ from model.network.selection import SelectedBoxes, select_proposals
 from model.structures import ImageSize, Placement, Selection
 from model.training.matcher import Assignment, pairwise_iou
 from model.training.recipe import Recipe
-from how_it_works.sheet import Numbers
 
 _REPOSITORY = Path(__file__).parents[2]
 _PHOTOGRAPH = _REPOSITORY / "examples" / "coffee.jpg"

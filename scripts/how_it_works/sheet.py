@@ -16,7 +16,7 @@ TEXT, SMALL = 26, 22
 # Pillow draws lines without smoothing: everything is drawn at twice the size and averaged down.
 _ZOOM = 2
 # JPEG with all its colour: at the usual half resolution of colour thin blue and orange lines turn grey.
-_JPEG = {"quality": 86, "subsampling": 0, "optimize": True}
+_JPEG = {"quality": 80, "subsampling": 0, "optimize": True}
 # Matplotlib's cividis at five places: from dark blue to yellow, made for the colour-blind (Nunez et al. 2018).
 _RAMP = np.array([(0, 34, 78), (65, 77, 107), (124, 123, 120), (188, 174, 108), (254, 232, 56)], dtype=np.float64)
 
@@ -93,7 +93,9 @@ class Sheet:
             r = grown * _ZOOM
             self._draw.ellipse((x - r, y - r, x + r, y + r), fill=paint)
 
-    def paste(self, picture: "Image.Image | Sheet", place: Point, size: tuple[int, int], *, blocks: bool = False) -> None:
+    def paste(
+        self, picture: "Image.Image | Sheet", place: Point, size: tuple[int, int], *, blocks: bool = False
+    ) -> None:
         """A picture or another sheet, scaled to ``size``; ``blocks`` keeps its pixels square and sharp."""
         image = picture._image if isinstance(picture, Sheet) else picture
         resample = Image.Resampling.NEAREST if blocks else Image.Resampling.LANCZOS
@@ -146,17 +148,17 @@ def faded(photograph: Image.Image) -> Image.Image:
     return Image.blend(grey, Image.new("RGB", grey.size, "white"), 0.35)
 
 
-def heat(values: Numbers, high: float) -> Image.Image:
-    """A map (H, W) as a picture of one pixel a value, dark at 0, yellow from ``high`` on."""
+def heat(values: Numbers, low: float, high: float) -> Image.Image:
+    """A map (H, W) as a picture of one pixel a value, dark up to ``low``, yellow from ``high`` on."""
     places = np.linspace(0.0, 1.0, len(_RAMP))
-    shares = np.clip(values / high, 0, 1)
+    shares = np.clip((values - low) / (high - low), 0, 1)
     channels = [np.interp(shares, places, channel) for channel in _RAMP.T]
     return Image.fromarray(np.stack(channels, axis=-1).round().astype(np.uint8))
 
 
 def ramp_colour(share: float) -> str:
     """The ramp's colour at a share from 0 to 1."""
-    red, green, blue = heat(np.array([[share]], dtype=np.float32), 1.0).getpixel((0, 0))  # type: ignore[misc]
+    red, green, blue = heat(np.array([[share]], dtype=np.float32), 0, 1).getpixel((0, 0))  # type: ignore[misc]
     return f"#{red:02x}{green:02x}{blue:02x}"
 
 
