@@ -7,7 +7,7 @@ from torch import Tensor
 
 from how_it_works.scene import OBJECTS, Scene
 from how_it_works.sheet import BLUE, GREY, INK, ORANGE, SMALL, TEXT, WIDTH, Panel, Sheet, faded
-from model.training.matcher import IGNORED
+from model.training.matcher import IGNORED, pairwise_iou
 from model.training.recipe import Recipe
 
 _GAP = 16
@@ -39,6 +39,12 @@ def foreground(scene: Scene) -> Tensor:
 def neither(scene: Scene) -> Tensor:
     """(R,): ignored, though they lie in the photograph."""
     return (scene.assignment.labels[0] == IGNORED) & scene.competing[0]
+
+
+def best_of_each(scene: Scene) -> dict[str, float]:
+    """The highest IoU that an anchor of the photograph has with each box given by hand."""
+    iou = pairwise_iou(scene.objects, scene.anchors)[0].where(scene.competing, 0.0).amax(dim=1)
+    return dict(zip(OBJECTS, iou.tolist(), strict=True))
 
 
 def _panel(scene: Scene, chosen: Tensor, colour: str, line: float, width: int) -> Panel:

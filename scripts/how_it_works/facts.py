@@ -3,7 +3,7 @@
 import re
 
 from how_it_works.anchors import paper_anchors
-from how_it_works.assignment import neither
+from how_it_works.assignment import best_of_each, neither
 from how_it_works.scene import OBJECTS, Scene
 from model.training.matcher import BACKGROUND, FOREGROUND
 
@@ -54,8 +54,10 @@ def assigned(scene: Scene) -> str:
     front, back = (int((labels == label).sum()) for label in (FOREGROUND, BACKGROUND))
     sampled_front, sampled_back = (int(mask.sum()) for mask in scene.sampled)
     outside = int((~scene.competing).sum())
+    best = ", ".join(f"{name} {iou:.2f}" for name, iou in best_of_each(scene).items())
     return (
-        f"For the {len(OBJECTS)} boxes of the figure, of {len(scene.anchors):,} anchors, {front} are foreground, "
+        f"The best anchor of each box has an IoU of: {best}. It is foreground, be it above 0.7 or not.\n"
+        f"For the {len(OBJECTS)} boxes, of {len(scene.anchors):,} anchors, {front} are foreground, "
         f"{back:,} background and\n{int(neither(scene).sum())} neither; "
         f"{outside:,} lie in the padding and take no part. One step learns from "
         f"{sampled_front} + {sampled_back} of them."

@@ -100,8 +100,7 @@ class Scene:
 
     def in_photograph(self, boxes: Tensor) -> Numbers:
         """Canvas pixels to the photograph's."""
-        shown: Numbers = boxes.numpy() / self._scale()
-        return shown
+        return (boxes.numpy() / self._scale()).astype(np.float32)
 
     def _scale(self) -> Numbers:
         return np.array([self.placement.scale_x, self.placement.scale_y] * 2, dtype=np.float32)

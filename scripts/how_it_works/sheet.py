@@ -22,7 +22,7 @@ _RAMP = np.array([(0, 34, 78), (65, 77, 107), (124, 123, 120), (188, 174, 108), 
 
 Numbers = npt.NDArray[np.float32]
 Point = tuple[float, float]
-Box = Sequence[float]
+Box = Sequence[float] | Numbers
 
 
 class Sheet:
@@ -82,7 +82,8 @@ class Sheet:
 
     def shade(self, box: Box, colour: str, share: float) -> None:
         """Mix a colour into what lies in the box."""
-        area = tuple(round(float(v) * _ZOOM) for v in box)
+        x1, y1, x2, y2 = (round(float(v) * _ZOOM) for v in box)
+        area = (x1, y1, x2, y2)
         under = self._image.crop(area)
         self._image.paste(Image.blend(under, Image.new("RGB", under.size, colour), share), area)
 
