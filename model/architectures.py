@@ -121,6 +121,7 @@ def _regnet_x_400mf() -> ModelConfig:
             sizes=((10.0, 13.6, 18.5), (25.2, 34.3, 46.7), (63.5, 86.4, 117.6), (160.0, 217.7, 300.0)),
             convention="centred",
         ),
+        head=HeadConfig(prior=0.01),
         input=longest_side_rule(320),
     )
 

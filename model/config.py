@@ -62,18 +62,25 @@ class HeadConfig:
     """The sliding head: ``convolutions`` of 3x3, then the sibling 1x1 convolutions.
 
     ``objectness="sigmoid"`` has one output per anchor (k); ``"softmax"`` has the paper's two (2k: the k background
-    scores, then the k foreground scores). ``channels=None`` keeps the features' own width.
+    scores, then the k foreground scores). ``channels=None`` keeps the features' own width. ``prior`` is the objectness
+    that a fresh head gives every anchor: 0.5 is the paper's, 0.01 RetinaNet's (Lin et al. 2017, section 4.1), without
+    which a loss over all anchors starts with the background's sheer number.
     """
 
     channels: int | None = None
     convolutions: int = 1
     objectness: Literal["sigmoid", "softmax"] = "sigmoid"
+    prior: float = 0.5
 
     def __post_init__(self) -> None:
         if self.objectness not in ("sigmoid", "softmax"):
             raise ConfigError(f"head: objectness must be 'sigmoid' or 'softmax', not {self.objectness!r}")
         if self.convolutions < 1:
             raise ConfigError(f"head: needs at least one convolution, not {self.convolutions}")
+        if not 0 < self.prior < 1:
+            raise ConfigError(f"head: prior must lie between 0 and 1, not {self.prior}")
+        if self.prior != 0.5 and self.objectness == "softmax":
+            raise ConfigError("head: prior is for objectness 'sigmoid'")
 
 
 @dataclass(frozen=True, slots=True)

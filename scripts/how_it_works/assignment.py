@@ -7,8 +7,8 @@ from torch import Tensor
 
 from how_it_works.scene import OBJECTS, Scene
 from how_it_works.sheet import BLUE, GREY, INK, ORANGE, SMALL, TEXT, WIDTH, Panel, Sheet, faded
-from model.training.matcher import IGNORED, pairwise_iou
-from model.training.recipe import Recipe
+from model.training.assignment import IGNORED, pairwise_iou
+from model.training.rules import CLASSIC_RULES
 
 _GAP = 16
 
@@ -68,7 +68,7 @@ def _write_iou(scene: Scene, panel: Panel, chosen: Tensor) -> None:
 
 
 def _iou_scale(sheet: Sheet, y: float) -> None:
-    matcher = Recipe().matcher
+    matcher = CLASSIC_RULES.matcher
     left, width = 180.0, WIDTH - 360.0
     cuts = (0.0, matcher.background_iou, matcher.foreground_iou, 1.0)
     names = ("background", "neither", "foreground")

@@ -12,7 +12,7 @@ from model.network.anchors import LevelAnchors
 from model.network.rpn import ScoredAnchors
 from model.training.dataset import Batch
 from model.training.losses import Losses, rpn_losses
-from model.training.recipe import Recipe
+from model.training.rules import CLASSIC_RULES
 
 _ANCHOR = (100.0, 100.0, 200.0, 200.0)
 _FAR = (300.0, 300.0, 350.0, 350.0)
@@ -41,7 +41,7 @@ def one_anchor_losses(*, logit: float = 0.0, error: float = 0.0, box: tuple[floa
         counts=torch.tensor([1]),
         ignored=torch.zeros(1, 0, 4),
     )
-    return rpn_losses(scored, batch, Recipe().matcher, Recipe().sampler)
+    return rpn_losses(scored, batch, CLASSIC_RULES)
 
 
 def objectness_loss(score: float, *, foreground: bool) -> float:

@@ -4,7 +4,7 @@ import torch
 
 from how_it_works.scene import OBJECTS, Scene
 from how_it_works.sheet import BLUE, INK, ORANGE, SMALL, WIDTH, Panel, Sheet, faded
-from model.training.matcher import pairwise_iou
+from model.training.assignment import pairwise_iou
 
 IOUS = (0.3, 0.5, 0.7)
 _USES = ("below: background", "from here on: found (COCO's lowest)", "from here on: foreground; NMS")

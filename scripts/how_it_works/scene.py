@@ -17,8 +17,9 @@ from model.network.network import ProposalNetwork
 from model.network.rpn import ScoredAnchors
 from model.network.selection import SelectedBoxes, select_proposals
 from model.structures import ImageSize, Placement, Selection
-from model.training.matcher import Assignment, pairwise_iou
-from model.training.recipe import Recipe
+from model.training.assignment import Assignment, Candidates, pairwise_iou
+from model.training.dataset import Batch
+from model.training.rules import CLASSIC_RULES
 
 _REPOSITORY = Path(__file__).parents[2]
 _PHOTOGRAPH = _REPOSITORY / "examples" / "coffee.jpg"
@@ -76,9 +77,15 @@ class Scene:
 
     @cached_property
     def assignment(self) -> Assignment:
-        """What the matcher that training uses makes of the anchors."""
-        counts, ignored = torch.tensor([len(OBJECTS)]), torch.zeros(1, 0, 4)
-        return Recipe().matcher(self.anchors, self.competing, self.objects, counts, ignored)
+        """What the paper's matcher makes of the anchors."""
+        batch = Batch(
+            pixels=torch.zeros(1, 1, 1, 3, dtype=torch.uint8),
+            contents=self.contents,
+            boxes=self.objects,
+            counts=torch.tensor([len(OBJECTS)]),
+            ignored=torch.zeros(1, 0, 4),
+        )
+        return CLASSIC_RULES.matcher(Candidates.of(self.scored, batch), batch)
 
     @cached_property
     def best_iou(self) -> Tensor:
@@ -89,7 +96,7 @@ class Scene:
     def sampled(self) -> tuple[Tensor, Tensor]:
         """(R,) twice: the foreground and the background anchors that the losses of one step would see."""
         generator = torch.Generator().manual_seed(_SEED)
-        foreground, background = Recipe().sampler(self.assignment.labels, generator)
+        foreground, background = CLASSIC_RULES.sampler(self.assignment.labels, generator)
         return foreground[0], background[0]
 
     def select(self, top_n: int, nms_iou: float) -> SelectedBoxes:

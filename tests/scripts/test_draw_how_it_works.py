@@ -27,7 +27,7 @@ from model.evaluation.recall import THRESHOLDS
 from model.network.box_coding import SCALE_CLAMP
 from model.network.head import RPNHead
 from model.structures import Selection
-from model.training.recipe import Recipe
+from model.training.rules import CLASSIC_RULES
 
 TEXT = DOCUMENT.read_text(encoding="utf-8")
 PROSE = " ".join(TEXT.split())
@@ -112,7 +112,7 @@ def test_the_foreground_is_drawn_where_it_is(scene, drawn):
 
 def test_a_step_samples_as_the_text_says(scene):
     front, back = (int(mask.sum()) for mask in scene.sampled)
-    assert front + back == Recipe().sampler.per_picture == 256
+    assert front + back == CLASSIC_RULES.sampler.per_picture == 256
     assert front == int((scene.assignment.labels == 1).sum())
 
 
@@ -210,7 +210,7 @@ def test_every_file_that_it_names_is_there():
 
 
 def test_the_numbers_in_the_prose_are_the_codes(scene):
-    config, matcher, sampler = scene.checkpoint.config, Recipe().matcher, Recipe().sampler
+    config, matcher, sampler = scene.checkpoint.config, CLASSIC_RULES.matcher, CLASSIC_RULES.sampler
     *first, last = map(str, scene.strides)
     sizes = [size for level in config.anchors.sizes for size in level]
     said = [
