@@ -1,6 +1,8 @@
 """Training for real, on drawn scenes: it learns, it stops and goes on to the bit, and its checkpoints can be served."""
 
 import csv
+import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -13,11 +15,14 @@ from model.evaluation.evaluate import evaluate
 from model.evaluation.recall import Recall
 from model.network.network import build_network
 from model.predictor import Predictor
-from model.training import loop
 from model.training.annotations import AnnotatedPicture, read_annotations
 from model.training.augmentation import AugmentationConfig
-from model.training.loop import Run, Trainer
+from model.training.dataset import Batch
+from model.training.loop import Trainer
+from model.training.losses import Losses
 from model.training.recipe import Recipe
+from model.training.run import Run
+from model.training.run_folder import BEST_FILE, LAST_FILE, LOG_FILE, STATE_FILE
 from tests.scenes import write_coco
 
 RECIPE = Recipe(epochs=2, batch_size=4, warmup_steps=2, seed=3)
@@ -34,13 +39,25 @@ def make_run(config: ModelConfig, scenes: list[AnnotatedPicture], folder: Path, 
 
 
 def read_log(folder: Path) -> list[dict[str, str]]:
-    return list(csv.DictReader((folder / loop.LOG_FILE).read_text().splitlines()))
+    return list(csv.DictReader((folder / LOG_FILE).read_text().splitlines()))
 
 
 def train(run: Run) -> Trainer:
     trainer = Trainer(run, show_progress=False)
     trainer.train()
     return trainer
+
+
+def stop_in_step(trainer: Trainer, step: int) -> None:
+    """A real SIGTERM in the middle of that step, counted from 1."""
+    losses = trainer._losses
+
+    def signalled(batch: Batch) -> Losses:
+        if trainer.progress.total == step - 1 and not trainer.stop.made:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return losses(batch)
+
+    trainer._losses = signalled  # type: ignore[method-assign]
 
 
 def test_writes_a_log_and_servable_checkpoints(
@@ -50,11 +67,11 @@ def test_writes_a_log_and_servable_checkpoints(
     rows = read_log(tmp_path / "run")
     assert [(row["epoch"], row["steps"]) for row in rows] == [("1", "3"), ("2", "6")]
     assert float(rows[1]["objectness"]) < float(rows[0]["objectness"])
-    checkpoint = load_checkpoint(tmp_path / "run" / loop.LAST_FILE)
+    checkpoint = load_checkpoint(tmp_path / "run" / LAST_FILE)
     assert checkpoint.metrics["validation"]["AR@100"] == pytest.approx(float(rows[1]["AR@100"]))
     assert checkpoint.provenance["data"] == "drawn scenes"
     assert checkpoint.provenance["training"]["recipe"]["seed"] == 3
-    assert Predictor.load(tmp_path / "run" / loop.BEST_FILE, device="cpu").info.name == "scenes"
+    assert Predictor.load(tmp_path / "run" / BEST_FILE, device="cpu").info.name == "scenes"
 
 
 @pytest.mark.parametrize("stop_after", [2, 3])
@@ -63,14 +80,7 @@ def test_an_interrupted_run_goes_on_to_the_bit(
 ):
     whole = train(make_run(tiny_config, scenes, tmp_path / "whole", validation=[]))
     broken = Trainer(make_run(tiny_config, scenes, tmp_path / "broken", validation=[]), show_progress=False)
-    step = broken._step
-
-    def interrupted(batch: loop.Batch) -> loop.Losses:
-        if broken.progress.total == stop_after:
-            raise KeyboardInterrupt
-        return step(batch)
-
-    broken._step = interrupted  # type: ignore[method-assign]
+    stop_in_step(broken, stop_after)
     with pytest.raises(KeyboardInterrupt):
         broken.train()
     torch.manual_seed(99)  # another process starts from other random numbers
@@ -79,7 +89,7 @@ def test_an_interrupted_run_goes_on_to_the_bit(
     resumed.train()
     for name, tensor in whole.network.state_dict().items():
         assert torch.equal(tensor, resumed.network.state_dict()[name]), name
-    first, second = (load_checkpoint(tmp_path / run / loop.LAST_FILE) for run in ("whole", "broken"))
+    first, second = (load_checkpoint(tmp_path / run / LAST_FILE) for run in ("whole", "broken"))
     assert all(torch.equal(t, second.state_dict[n]) for n, t in first.state_dict.items())
 
 
@@ -93,16 +103,16 @@ def test_workers_change_nothing(tiny_config: ModelConfig, scenes: list[Annotated
 def test_a_damaged_state_is_named_and_kept(tiny_config: ModelConfig, scenes: list[AnnotatedPicture], tmp_path: Path):
     folder = tmp_path / "run"
     folder.mkdir()
-    (folder / loop.STATE_FILE).write_bytes(b"not a state")
+    (folder / STATE_FILE).write_bytes(b"not a state")
     with pytest.raises(DataError, match=r"state\.pt: cannot be resumed from .* move it away"):
         Trainer(make_run(tiny_config, scenes, folder), show_progress=False)
-    assert (folder / loop.STATE_FILE).read_bytes() == b"not a state"
+    assert (folder / STATE_FILE).read_bytes() == b"not a state"
 
 
 def test_a_state_of_another_network_is_refused(
     tiny_config: ModelConfig, scenes: list[AnnotatedPicture], tmp_path: Path
 ):
-    torch.save({"network": {"other": torch.zeros(1)}}, tmp_path / loop.STATE_FILE)
+    torch.save({"network": {"other": torch.zeros(1)}}, tmp_path / STATE_FILE)
     with pytest.raises(DataError, match="cannot be resumed from"):
         Trainer(make_run(tiny_config, scenes, tmp_path), show_progress=False)
 
