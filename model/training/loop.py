@@ -1,6 +1,5 @@
 """The training loop: batches to steps, epochs to recall, and all of it resumable."""
 
-import dataclasses
 import logging
 import math
 import time
@@ -8,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import nullcontext
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from model.checkpoints.checkpoint import Checkpoint
@@ -20,7 +19,7 @@ from model.training.dataset import Batch, CanvasBatchSampler, CanvasDataset, col
 from model.training.ema import MovingAverage
 from model.training.epoch_log import write_epoch
 from model.training.event_log import EventLog
-from model.training.losses import Losses, rpn_losses
+from model.training.lesson import Lesson
 from model.training.optimizer import build_optimizer
 from model.training.progress import Progress, SessionClock, Tally
 from model.training.progress_bar import ProgressBar
@@ -37,8 +36,7 @@ log = logging.getLogger(__name__)
 
 # A run that is killed without warning loses at most so many steps.
 _SAVE_EVERY = 200
-_LOSSES = tuple(field.name for field in dataclasses.fields(Losses))
-_SHOWN = (*_LOSSES, "AR@10", "AR@100", "AR@1000")
+_SHOWN = ("AR@10", "AR@100", "AR@1000")
 
 
 class Trainer:
@@ -75,7 +73,7 @@ class Trainer:
             raise DataError(f"{run.folder}: not all processes see the same {STATE_FILE} in it")
         self.clock = SessionClock(self.progress)
         self.stop = StopRequest(insistent=self.ranks.count == 1)
-        self.model = self.ranks.share(self.network)
+        self.lesson = self.ranks.share(Lesson(self.network, run.recipe))
 
     def train(self) -> Progress:
         """Train to the end of the recipe.
@@ -97,7 +95,7 @@ class Trainer:
         return self.progress
 
     def _epoch(self, bar: ProgressBar, events: EventLog) -> None:
-        self.model.train()
+        self.lesson.train()
         self.batches.epoch, self.batches.start = self.progress.epoch, self.progress.batch
         loader = DataLoader(
             self.dataset,
@@ -142,23 +140,21 @@ class Trainer:
         for left in reversed(range(size)):
             batch = next(batches)
             started = time.monotonic()
-            with self.ranks.apart(self.model) if left else nullcontext():
+            with self.ranks.apart(self.lesson) if left else nullcontext():
                 losses = self._losses(batch.to(self.run.device))
-                (losses.total / size).backward()  # type: ignore[no-untyped-call]
-            tally.add(Tally(1, len(batch.pixels), losses={name: getattr(losses, name).item() for name in _LOSSES}))
+                (torch.stack(list(losses.values())).sum() / size).backward()  # type: ignore[no-untyped-call]
+            tally.add(Tally(1, len(batch.pixels), losses={name: loss.item() for name, loss in losses.items()}))
             self.progress.batch += 1
             self.progress.seconds += time.monotonic() - started
         return tally
 
-    def _losses(self, batch: Batch) -> Losses:
-        recipe = self.run.recipe
+    def _losses(self, batch: Batch) -> dict[str, Tensor]:
         # Seeded by the batch's number in the run, so that a resumed run samples the anchors that an unbroken one would.
         taken = self.progress.epoch * self.batches.in_epoch + self.progress.batch
         number = taken * self.ranks.count + self.ranks.rank
-        generator = torch.Generator(self.run.device).manual_seed(recipe.seed * 1_000_003 + number)
-        with torch.autocast(self.run.device.type, torch.bfloat16, enabled=recipe.precision == "bf16"):
-            scored = self.model(batch.pixels, batch.contents)
-        return rpn_losses(scored, batch, recipe.matcher, recipe.sampler, generator)
+        generator = torch.Generator(self.run.device).manual_seed(self.run.recipe.seed * 1_000_003 + number)
+        losses: dict[str, Tensor] = self.lesson(batch, generator)
+        return losses
 
     def _gathered(self, own: Tally) -> tuple[Tally, bool]:
         """The sums over all processes, and whether any of them was asked to stop, which all must learn at one step."""
@@ -170,13 +166,11 @@ class Trainer:
     def _finish_epoch(self, events: EventLog) -> None:
         """Measure, log and save what the epoch has come to; the other processes wait."""
         self._save_state()  # to measure may take long, and a run that is stopped meanwhile goes on from here
-        row = {"learning_rate": self._learning_rate, "seconds": self.progress.tally.seconds}
-        row |= {"pictures_per_second": self.progress.tally.rate, **self.progress.tally.means}
-        self.progress.epoch += 1
-        self.progress.batch, self.progress.tally = 0, Tally()
+        tally, self.progress.tally = self.progress.tally, Tally()
+        self.progress.epoch, self.progress.batch = self.progress.epoch + 1, 0
         if self.ranks.is_first:
             figures = self._measure()
-            self._log({"epoch": self.progress.epoch, "steps": self.progress.total, **row, **figures})
+            self._log(tally, figures)
             events.epoch(self.progress, self._learning_rate, figures)
             keep(self.run, self.progress, self._checkpoint(figures))
             self._save_state()
@@ -195,9 +189,12 @@ class Trainer:
         self.clock.tick()
         return run_checkpoint(self.run, self.ranks.count, self.progress, self.average.values, figures)
 
-    def _log(self, row: dict[str, float]) -> None:
+    def _log(self, tally: Tally, figures: dict[str, float]) -> None:
+        row = {"epoch": self.progress.epoch, "steps": self.progress.total, "learning_rate": self._learning_rate}
+        row |= {"seconds": tally.seconds, "pictures_per_second": tally.rate, **tally.means, **figures}
         write_epoch(self.run.folder / LOG_FILE, row)
-        log.info("epoch %d: %s", row["epoch"], " ".join(f"{k} {v:.4f}" for k, v in row.items() if k in _SHOWN))
+        shown = tally.means | {name: figures[name] for name in _SHOWN if name in figures}
+        log.info("epoch %d: %s", self.progress.epoch, " ".join(f"{name} {value:.4f}" for name, value in shown.items()))
 
     @property
     def _learning_rate(self) -> float:

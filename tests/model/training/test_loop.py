@@ -19,7 +19,6 @@ from model.training.annotations import AnnotatedPicture, read_annotations
 from model.training.augmentation import AugmentationConfig
 from model.training.dataset import Batch
 from model.training.loop import Trainer
-from model.training.losses import Losses
 from model.training.recipe import Recipe
 from model.training.run import Run
 from model.training.run_folder import BEST_FILE, LAST_FILE, LOG_FILE, STATE_FILE
@@ -52,7 +51,7 @@ def stop_in_step(trainer: Trainer, step: int) -> None:
     """A real SIGTERM in the middle of that step, counted from 1."""
     losses = trainer._losses
 
-    def signalled(batch: Batch) -> Losses:
+    def signalled(batch: Batch) -> dict[str, torch.Tensor]:
         if trainer.progress.total == step - 1 and not trainer.stop.made:
             os.kill(os.getpid(), signal.SIGTERM)
         return losses(batch)
