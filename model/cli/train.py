@@ -4,9 +4,8 @@ import argparse
 import logging
 import platform
 import shlex
-import signal
 import sys
-from dataclasses import replace
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -17,23 +16,38 @@ from model.architectures import ARCHITECTURES, DEFAULT_ARCHITECTURE, architectur
 from model.checkpoints.checkpoint import Checkpoint, load_checkpoint
 from model.checkpoints.restore import fitting_weights
 from model.cli.data_argument import FOLDER
+from model.cli.rules_argument import add_rules, rules_of
 from model.config import ModelConfig
-from model.device import choose_device
 from model.errors import DataError
 from model.training.annotations import AnnotatedPicture, read_annotations
-from model.training.loop import STATE_FILE, Run, Trainer
+from model.training.event_log import require_tensorboard
+from model.training.folder_lock import locked
+from model.training.loop import Trainer
+from model.training.ranks import Ranks, join_ranks
 from model.training.recipe import Recipe
-from model.training.rules import DEFAULT_RULES, RULES, Rules
+from model.training.run import Run
+from model.training.run_folder import EVENTS_FOLDER, STATE_FILE
 from model.training.splits import split_file
 
 log = logging.getLogger(__name__)
 
 _DEFAULTS = Recipe()
+_ABOUT = """
+Train a network. The run's folder is locked while it trains. Ctrl-C or SIGTERM ends the step, saves the state and stops;
+the same command then goes on, to the bit on a CPU, and is refused where its settings or data are others.
+"""
+_SEVERAL = """
+Several GPUs of one machine: `torchrun --standalone --nproc-per-node 2 --no-python rpn train ...` (or
+`-m service.cli train ...` in place of `--no-python rpn train ...`), one process for each, with the options above. A
+step then takes 2 x --batch-size x --accumulate pictures; --learning-rate is used as it is.
+"""
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Declare the command."""
-    parser = subparsers.add_parser("train", help="train a network on COCO or PASCAL VOC data")
+    parser = subparsers.add_parser(
+        "train", help="train a network on COCO or PASCAL VOC data", description=_ABOUT, epilog=_SEVERAL
+    )
     parser.set_defaults(run=run)
     add = parser.add_argument
     add("--data", type=Path, required=True, help=FOLDER)
@@ -48,92 +62,85 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     add("--from", dest="start", type=Path, help="a checkpoint to start from: whatever of its weights fits")
     add("--input-size", type=int, help="the longest side in pixels, instead of the architecture's")
     add("--epochs", type=int, default=_DEFAULTS.epochs, help="default: %(default)s")
-    add("--batch-size", type=int, default=_DEFAULTS.batch_size, help="default: %(default)s")
+    add("--batch-size", type=int, default=_DEFAULTS.batch_size, help="pictures a batch (default: %(default)s)")
+    add(
+        "--accumulate",
+        type=int,
+        default=_DEFAULTS.accumulate,
+        metavar="N",
+        help="batches whose mean gradient makes one step, where memory holds no larger batch (default: %(default)s)",
+    )
     add("--learning-rate", type=float, default=_DEFAULTS.learning_rate, help="default: %(default)s")
-    _add_rules(parser)
+    add_rules(parser)
     add("--precision", choices=("fp32", "bf16"), default=_DEFAULTS.precision, help="default: %(default)s")
+    add("--sync-norm", action="store_true", help="with torchrun on GPUs: batch norm over the batches of all processes")
     add("--seed", type=int, default=_DEFAULTS.seed, help="default: %(default)s")
     add("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
     add("--workers", type=int, default=1, help="processes that decode pictures (default: %(default)s)")
+    add(
+        "--tensorboard",
+        action="store_true",
+        help=f"curves in {EVENTS_FOLDER}/ in the run's folder; needs the extra of that name",
+    )
     add("--limit", type=int, help="use only the first so many pictures of each file, for a trial")
-
-
-def _add_rules(parser: argparse.ArgumentParser) -> None:
-    """What the anchors learn: a set of rules by name, and whatever is to differ from it."""
-    group = parser.add_argument_group(
-        "rules", "assignment, sampling and losses; what is not given is as --rules has it"
-    )
-    add = group.add_argument
-    add("--rules", choices=list(RULES), default=DEFAULT_RULES, help="default: %(default)s")
-    add("--assignment", choices=("iou", "atss"), help="by thresholds of IoU, or adaptive to each box")
-    add("--foreground-iou", type=float, help="foreground from this IoU on (assignment iou)")
-    add("--background-iou", type=float, help="background below this IoU (assignment iou)")
-    add("--straddle", type=float, help="pixels by which an anchor may cross the border (assignment iou)")
-    add("--anchors-per-picture", type=int, help="how many anchors are sampled (objectness bce)")
-    add("--foreground-share", type=float, help="how many of them may be foreground (objectness bce)")
-    add("--objectness", choices=("bce", "focal", "quality"), help="the loss of objectness")
-    add("--box", choices=("smooth_l1", "l1", "giou"), help="the loss of boxes")
-    add("--box-per", choices=("anchors", "foreground", "places"), help="what the sum of box losses is divided by")
-    add("--box-weight", type=float, help="the paper's lambda")
-    add("--ignore-confident", type=float, help="leave out background anchors that score above this")
-
-
-def _rules(arguments: argparse.Namespace) -> Rules:
-    base = RULES[arguments.rules]
-    given = {name: value for name, value in vars(arguments).items() if value is not None}
-    return replace(
-        base,
-        matcher=replace(base.matcher, **_those(given, ("foreground_iou", "background_iou", "straddle"))),
-        sampler=replace(
-            base.sampler,
-            per_picture=given.get("anchors_per_picture", base.sampler.per_picture),
-            foreground_share=given.get("foreground_share", base.sampler.foreground_share),
-        ),
-        **_those(given, ("assignment", "objectness", "box", "box_per", "box_weight", "ignore_confident")),
-    )
-
-
-def _those(given: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
-    return {name: given[name] for name in names if name in given}
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Train, and say where the checkpoints are."""
     keep_freed_memory()
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    if arguments.tensorboard:
+        require_tensorboard()
+    with join_ranks(arguments.device) as ranks:
+        # One process speaks for all; the others have only warnings to say.
+        logging.basicConfig(level=logging.INFO if ranks.is_first else logging.WARNING, format="%(message)s")
+        described = _described(arguments, ranks)
+        with locked(arguments.out) if ranks.is_first else nullcontext():
+            _train(Trainer(described, ranks=ranks))
+    return 0
+
+
+def _described(arguments: argparse.Namespace, ranks: Ranks) -> Run:
     start = load_checkpoint(arguments.start) if arguments.start else None
     config = _config(arguments, start)
-    recipe = Recipe(
-        epochs=arguments.epochs,
-        batch_size=arguments.batch_size,
-        learning_rate=arguments.learning_rate,
-        precision=arguments.precision,
-        seed=arguments.seed,
-        rules=_rules(arguments),
+    return Run(
+        name=arguments.name or arguments.data.resolve().name,
+        config=config,
+        recipe=_recipe(arguments),
+        train=_pictures(arguments.data, "train", arguments.limit),
+        validation=_pictures(arguments.data, "val", arguments.limit),
+        folder=arguments.out,
+        device=ranks.device,
+        workers=arguments.workers,
+        start=None if start is None else _start(start, config, arguments.start),
+        start_digest="" if start is None else start.digest,
+        provenance=_provenance(start),
+        tensorboard=arguments.tensorboard,
     )
-    trainer = Trainer(
-        Run(
-            name=arguments.name or arguments.data.resolve().name,
-            config=config,
-            recipe=recipe,
-            train=_pictures(arguments.data, "train", arguments.limit),
-            validation=_pictures(arguments.data, "val", arguments.limit),
-            folder=arguments.out,
-            device=choose_device(arguments.device),
-            workers=arguments.workers,
-            start=None if start is None else _start(start, config, arguments.start),
-            provenance=_provenance(start),
-        )
-    )
-    for stop in (signal.SIGINT, signal.SIGTERM):  # also where a shell started us in the background, deaf to Ctrl-C
-        signal.signal(stop, signal.default_int_handler)
+
+
+def _train(trainer: Trainer) -> None:
+    folder, speaks = trainer.run.folder, trainer.ranks.is_first
     try:
         trainer.train()
     except KeyboardInterrupt:
-        print(f"stopped; the same command goes on from {arguments.out / STATE_FILE}")  # noqa: T201
+        if speaks and (folder / STATE_FILE).exists():
+            print(f"stopped; the same command goes on from {folder / STATE_FILE}")  # noqa: T201
         raise
-    print(f"checkpoints are in {arguments.out}")  # noqa: T201 - a command's answer
-    return 0
+    if speaks:
+        print(f"checkpoints are in {folder}")  # noqa: T201 - a command's answer
+
+
+def _recipe(arguments: argparse.Namespace) -> Recipe:
+    return Recipe(
+        epochs=arguments.epochs,
+        batch_size=arguments.batch_size,
+        accumulate=arguments.accumulate,
+        learning_rate=arguments.learning_rate,
+        precision=arguments.precision,
+        sync_norm=arguments.sync_norm,
+        seed=arguments.seed,
+        rules=rules_of(arguments),
+    )
 
 
 def _config(arguments: argparse.Namespace, start: Checkpoint | None) -> ModelConfig:

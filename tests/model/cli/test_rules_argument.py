@@ -1,13 +1,14 @@
 import argparse
 
-from model.cli.train import _rules, add_parser
+from model.cli.rules_argument import add_rules
+from model.cli.rules_argument import rules_of as rules_from
 from model.training.rules import RULES, Rules
 
 
 def rules_of(*flags: str) -> Rules:
     parser = argparse.ArgumentParser()
-    add_parser(parser.add_subparsers())
-    return _rules(parser.parse_args(["train", "--data", "d", "--out", "o", *flags]))
+    add_rules(parser)
+    return rules_from(parser.parse_args(flags))
 
 
 def test_each_set_of_rules_has_its_name():
