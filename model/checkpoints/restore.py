@@ -2,8 +2,12 @@
 
 from pathlib import Path
 
+from torch import nn
+
 from model.checkpoints.checkpoint import Checkpoint
+from model.checkpoints.detector import DetectorCheckpoint
 from model.errors import CheckpointError, ConfigError
+from model.network.detector import Detector, build_detector
 from model.network.network import ProposalNetwork, build_network
 
 
@@ -17,6 +21,26 @@ def restore_network(checkpoint: Checkpoint, path: Path) -> ProposalNetwork:
         network = build_network(checkpoint.config)
     except ConfigError as error:
         raise CheckpointError(f"{path}: {error}") from error
+    _fill(network, checkpoint, path)
+    return network.eval()
+
+
+def restore_detector(detector: DetectorCheckpoint, path: Path) -> Detector:
+    """The same for a whole detector.
+
+    Raises:
+        CheckpointError: as `restore_network`.
+    """
+    try:
+        network = build_detector(detector.checkpoint.config, detector.heads)
+    except ConfigError as error:
+        raise CheckpointError(f"{path}: {error}") from error
+    _fill(network, detector.checkpoint, path)
+    return network.eval()
+
+
+def _fill(network: nn.Module, checkpoint: Checkpoint, path: Path) -> None:
+    """Every weight of the network from the checkpoint, and none left over."""
     expected = network.state_dict()
     if missing := sorted(expected.keys() - checkpoint.state_dict.keys()):
         raise CheckpointError(f"{path}: weights {missing[0]!r} are missing ({len(missing)} in all)")
@@ -30,4 +54,3 @@ def restore_network(checkpoint: Checkpoint, path: Path) -> ProposalNetwork:
             raise CheckpointError(f"{path}: weights {name!r} hold values that are not finite")
     values = {name: t.to(expected[name].dtype) for name, t in checkpoint.state_dict.items()}
     network.load_state_dict(values)
-    return network.eval()

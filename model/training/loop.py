@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
@@ -19,12 +19,13 @@ from model.config import ModelConfig
 from model.errors import DataError
 from model.evaluation.evaluate import evaluate
 from model.evaluation.recall import Recall
-from model.network.network import ProposalNetwork, build_network
+from model.network.network import build_network
 from model.predictor import Predictor
 from model.training.annotations import AnnotatedPicture
 from model.training.dataset import Batch, CanvasBatchSampler, CanvasDataset, collate
 from model.training.ema import MovingAverage
-from model.training.losses import Losses, rpn_losses
+from model.training.objectives.objective import Objective
+from model.training.objectives.proposals import ProposalObjective
 from model.training.recipe import Recipe
 from model.training.schedule import CosineSchedule
 
@@ -51,7 +52,7 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What to train, on what, how, and where to write.
+    """What to train, on what, how, and where to write. ``objective``: the RPN alone, or something that holds one.
 
     ``start``: weights to start from, by name; those that the network has not, or has in another shape, are an error of
     the caller. ``provenance`` goes into the checkpoints as it is.
@@ -64,8 +65,9 @@ class Run:
     validation: Sequence[AnnotatedPicture]
     folder: Path
     device: torch.device
+    objective: Objective = field(default_factory=ProposalObjective)
     workers: int = 1
-    start: dict[str, torch.Tensor] | None = None
+    start: dict[str, Tensor] | None = None
     provenance: dict[str, Any] = field(default_factory=dict)
 
 
@@ -78,12 +80,13 @@ class Trainer:
         self.run = run
         self.show_progress = show_progress
         torch.manual_seed(run.recipe.seed)
-        self.network = build_network(run.config).to(run.device).to(memory_format=torch.channels_last)
-        if run.start is not None:
-            self.network.load_state_dict(run.start)
+        self.objective = run.objective
+        self.network = self.objective.build(run.config, run.start).to(run.device).to(memory_format=torch.channels_last)
         self.average = MovingAverage(self.network, run.recipe.ema_decay)
         self.optimizer = _optimizer(self.network, run.recipe)
-        self.dataset = CanvasDataset(run.train, run.config.input, run.recipe.augmentation, run.recipe.seed)
+        self.dataset = CanvasDataset(
+            run.train, run.config.input, run.recipe.augmentation, run.recipe.seed, self.objective.classes
+        )
         self.batches = CanvasBatchSampler(self.dataset, run.recipe.batch_size, run.recipe.seed)
         self.schedule = CosineSchedule(
             run.recipe.learning_rate, run.recipe.warmup_steps, self.batches.in_epoch * run.recipe.epochs
@@ -118,7 +121,7 @@ class Trainer:
             num_workers=self.run.workers,
             pin_memory=self.run.device.type == "cuda",
         )
-        sums = {"objectness": 0.0, "box": 0.0}
+        sums = dict.fromkeys(self.objective.loss_names, 0.0)
         counted = 0
         description = f"epoch {self.progress.epoch + 1}/{self.run.recipe.epochs}"
         with tqdm(
@@ -136,13 +139,13 @@ class Trainer:
                 self.progress.seconds += time.monotonic() - started
                 counted += 1
                 for name in sums:
-                    sums[name] += float(getattr(losses, name))
+                    sums[name] += float(losses[name])
                 bar.set_postfix({name: f"{total / counted:.4f}" for name, total in sums.items()})
                 if self.progress.step % _SAVE_EVERY == 0:
                     self._save_state()
         return {name: total / max(1, counted) for name, total in sums.items()}
 
-    def _step(self, batch: Batch) -> Losses:
+    def _step(self, batch: Batch) -> dict[str, Tensor]:
         recipe = self.run.recipe
         rate = self.schedule(self.progress.total)
         for group in self.optimizer.param_groups:
@@ -150,18 +153,18 @@ class Trainer:
         # Seeded by the step, so that a resumed run samples the anchors that an unbroken one would.
         generator = torch.Generator(self.run.device).manual_seed(recipe.seed * 1_000_003 + self.progress.total)
         with torch.autocast(self.run.device.type, torch.bfloat16, enabled=recipe.precision == "bf16"):
-            scored = self.network(batch.pixels, batch.contents)
-        losses = rpn_losses(scored, batch, recipe.matcher, recipe.sampler, generator)
-        if not math.isfinite(loss := losses.total.item()):
+            losses = self.objective.losses(self.network, batch, recipe, generator)
+        total = torch.stack(list(losses.values())).sum()
+        if not math.isfinite(loss := total.item()):
             raise FloatingPointError(f"the loss is {loss} at step {self.progress.total}; try a lower learning rate")
         self.optimizer.zero_grad(set_to_none=True)
-        losses.total.backward()  # type: ignore[no-untyped-call]
+        total.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.network.parameters(), recipe.clip_norm)
         self.optimizer.step()
         self.average.update(self.network)
         self.progress.step += 1
         self.progress.total += 1
-        return Losses(losses.objectness.detach(), losses.box.detach())
+        return {name: loss.detach() for name, loss in losses.items()}
 
     def _finish_epoch(self, losses: dict[str, float]) -> None:
         self.progress.epoch += 1
@@ -170,23 +173,28 @@ class Trainer:
         figures = {} if recall is None else recall.to_dict()
         self._log({"epoch": self.progress.epoch, "steps": self.progress.total, **losses, **figures})
         checkpoint = self._checkpoint(figures)
-        save_checkpoint(checkpoint, self.run.folder / LAST_FILE)
+        self._save(checkpoint, LAST_FILE)
         judged = figures.get(_JUDGED_BY, math.inf)  # with nothing to judge by, the last is the best
         if judged >= self.progress.best:
             self.progress.best = judged
-            save_checkpoint(checkpoint, self.run.folder / BEST_FILE)
+            self._save(checkpoint, BEST_FILE)
         self._save_state()
+
+    def _save(self, checkpoint: Checkpoint, name: str) -> None:
+        save_checkpoint(checkpoint, self.run.folder / name)
+        self.objective.save_beside(checkpoint, self.average.values, self.run.folder / name)
 
     def _measure(self) -> Recall | None:
         if not self.run.validation:
             return None
         network = build_network(self.run.config)
-        network.load_state_dict(self.average.values)
+        network.load_state_dict(self.objective.proposal_weights(self.average.values))
         predictor = Predictor(network, self._checkpoint({}), self.run.device)
         return evaluate(predictor, self.run.validation, progress=self.show_progress)
 
     def _checkpoint(self, figures: dict[str, float]) -> Checkpoint:
         training = {
+            "objective": self.objective.describe(),
             "recipe": self.run.recipe.to_dict(),
             "epochs_done": self.progress.epoch,
             "steps_done": self.progress.total,
@@ -196,7 +204,7 @@ class Trainer:
             name=self.run.name,
             version="0",
             config=self.run.config,
-            state_dict=self.average.values,
+            state_dict=self.objective.proposal_weights(self.average.values),
             provenance={**self.run.provenance, "training": training},
             metrics={"validation": figures} if figures else {},
         )
@@ -213,6 +221,7 @@ class Trainer:
 
     def _save_state(self) -> None:
         state = {
+            "objective": self.objective.describe(),
             "network": self.network.state_dict(),
             "average": self.average.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -226,6 +235,8 @@ class Trainer:
         path = self.run.folder / STATE_FILE
         try:
             state = torch.load(path, map_location=self.run.device, weights_only=True)
+            if state.get("objective", _ONCE_THE_ONLY) != self.objective.describe():
+                raise ValueError("it was trained for another objective, for other classes, or with other RoI settings")
             self.network.load_state_dict(state["network"])
             self.average.load_state_dict(state["average"])
             self.optimizer.load_state_dict(state["optimizer"])
@@ -236,10 +247,12 @@ class Trainer:
         log.info("resumed at epoch %d, step %d", self.progress.epoch + 1, self.progress.step)
 
 
-_SHOWN = ("objectness", "box", "AR@10", "AR@100", "AR@1000")
+_SHOWN = ("objectness", "box", "roi_class", "roi_box", "AR@10", "AR@100", "AR@1000")
+# What a state without the entry was trained for: there was nothing else.
+_ONCE_THE_ONLY = ProposalObjective().describe()
 
 
-def _optimizer(network: ProposalNetwork, recipe: Recipe) -> torch.optim.Optimizer:
+def _optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     decayed = [p for p in network.parameters() if p.ndim > 1]
     spared = [p for p in network.parameters() if p.ndim <= 1]
     groups = [
