@@ -1,4 +1,4 @@
-"""`rpn train`: train an RPN on COCO or PASCAL VOC data."""
+"""`rpn train`: train an RPN, alone or within a detector, on COCO or PASCAL VOC data."""
 
 import argparse
 import logging
@@ -16,6 +16,7 @@ from model.architectures import ARCHITECTURES, DEFAULT_ARCHITECTURE, architectur
 from model.checkpoints.checkpoint import Checkpoint, load_checkpoint
 from model.checkpoints.restore import restore_network
 from model.cli.data_argument import FOLDER
+from model.cli.objective_argument import add_objective, objective_of
 from model.config import ModelConfig
 from model.device import choose_device
 from model.errors import DataError
@@ -42,7 +43,12 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         metavar="NAME",
         help=f"one of {', '.join(ARCHITECTURES)} (default: %(default)s)",
     )
-    add("--from", dest="start", type=Path, help="a checkpoint to start from; its architecture is taken")
+    add(
+        "--from",
+        dest="start",
+        type=Path,
+        help="a checkpoint to start from; its architecture is taken (a detector's RoI heads start fresh)",
+    )
     add("--input-size", type=int, help="the longest side in pixels, instead of the architecture's")
     add("--epochs", type=int, default=_DEFAULTS.epochs, help="default: %(default)s")
     add("--batch-size", type=int, default=_DEFAULTS.batch_size, help="default: %(default)s")
@@ -52,6 +58,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     add("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
     add("--workers", type=int, default=1, help="processes that decode pictures (default: %(default)s)")
     add("--limit", type=int, help="use only the first so many pictures of each file, for a trial")
+    add_objective(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -67,15 +74,17 @@ def run(arguments: argparse.Namespace) -> int:
         precision=arguments.precision,
         seed=arguments.seed,
     )
+    pictures = _pictures(arguments.data, "train", arguments.limit)
     trainer = Trainer(
         Run(
             name=arguments.name or arguments.data.resolve().name,
             config=config,
             recipe=recipe,
-            train=_pictures(arguments.data, "train", arguments.limit),
+            train=pictures,
             validation=_pictures(arguments.data, "val", arguments.limit),
             folder=arguments.out,
             device=choose_device(arguments.device),
+            objective=objective_of(arguments, config, pictures),
             workers=arguments.workers,
             start=None if start is None else dict(restore_network(start, arguments.start).state_dict()),
             provenance=_provenance(start),

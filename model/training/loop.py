@@ -54,8 +54,8 @@ class Progress:
 class Run:
     """What to train, on what, how, and where to write. ``objective``: the RPN alone, or something that holds one.
 
-    ``start``: weights to start from, by name; those that the network has not, or has in another shape, are an error of
-    the caller. ``provenance`` goes into the checkpoints as it is.
+    ``start``: weights to start from, by name, all or some of the network's; those that it has not, or has in another
+    shape, are an error of the caller. ``provenance`` goes into the checkpoints as it is.
     """
 
     name: str
@@ -81,7 +81,9 @@ class Trainer:
         self.show_progress = show_progress
         torch.manual_seed(run.recipe.seed)
         self.objective = run.objective
-        self.network = self.objective.build(run.config, run.start).to(run.device).to(memory_format=torch.channels_last)
+        self.network = self.objective.build(run.config).to(run.device).to(memory_format=torch.channels_last)
+        if run.start is not None:
+            self.network.load_state_dict({**self.network.state_dict(), **run.start})
         self.average = MovingAverage(self.network, run.recipe.ema_decay)
         self.optimizer = _optimizer(self.network, run.recipe)
         self.dataset = CanvasDataset(
@@ -121,7 +123,7 @@ class Trainer:
             num_workers=self.run.workers,
             pin_memory=self.run.device.type == "cuda",
         )
-        sums = dict.fromkeys(self.objective.loss_names, 0.0)
+        sums: dict[str, float] = {}
         counted = 0
         description = f"epoch {self.progress.epoch + 1}/{self.run.recipe.epochs}"
         with tqdm(
@@ -138,14 +140,14 @@ class Trainer:
                 losses = self._step(batch.to(self.run.device))
                 self.progress.seconds += time.monotonic() - started
                 counted += 1
-                for name in sums:
-                    sums[name] += float(losses[name])
+                for name, loss in losses.items():
+                    sums[name] = sums.get(name, 0.0) + loss
                 bar.set_postfix({name: f"{total / counted:.4f}" for name, total in sums.items()})
                 if self.progress.step % _SAVE_EVERY == 0:
                     self._save_state()
         return {name: total / max(1, counted) for name, total in sums.items()}
 
-    def _step(self, batch: Batch) -> dict[str, Tensor]:
+    def _step(self, batch: Batch) -> dict[str, float]:
         recipe = self.run.recipe
         rate = self.schedule(self.progress.total)
         for group in self.optimizer.param_groups:
@@ -164,7 +166,7 @@ class Trainer:
         self.average.update(self.network)
         self.progress.step += 1
         self.progress.total += 1
-        return {name: loss.detach() for name, loss in losses.items()}
+        return {name: loss.item() for name, loss in losses.items()}
 
     def _finish_epoch(self, losses: dict[str, float]) -> None:
         self.progress.epoch += 1
@@ -235,7 +237,7 @@ class Trainer:
         path = self.run.folder / STATE_FILE
         try:
             state = torch.load(path, map_location=self.run.device, weights_only=True)
-            if state.get("objective", _ONCE_THE_ONLY) != self.objective.describe():
+            if state.get("objective", _BEFORE_OBJECTIVES) != self.objective.describe():
                 raise ValueError("it was trained for another objective, for other classes, or with other RoI settings")
             self.network.load_state_dict(state["network"])
             self.average.load_state_dict(state["average"])
@@ -248,8 +250,8 @@ class Trainer:
 
 
 _SHOWN = ("objectness", "box", "roi_class", "roi_box", "AR@10", "AR@100", "AR@1000")
-# What a state without the entry was trained for: there was nothing else.
-_ONCE_THE_ONLY = ProposalObjective().describe()
+# What a state that does not say was trained for: the only objective there was.
+_BEFORE_OBJECTIVES = ProposalObjective().describe()
 
 
 def _optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from torchvision.ops import box_area, box_iou
 
 from model.errors import ConfigError
 from model.training.classes import BACKGROUND_CLASS
 from model.training.dataset import Batch
-from model.training.matcher import Matcher
+from model.training.matcher import BACKGROUND, FOREGROUND, IGNORED
 from model.training.sampler import AnchorSampler
 
 
@@ -34,9 +35,9 @@ class RoISampler:
     object from an IoU of ``foreground_iou`` with a box on. (torchvision takes 512 a picture, which is four times the
     work; on a CPU that is most of a step.) The objects' own boxes are candidates too, as in both.
 
-    ``ignore_share``: a proposal of which this share lies in a region to ignore is no background, by the same rule as
-    an anchor: the same `Matcher` judges both. Its other rule, that the best anchor of a box is foreground whatever
-    their IoU, changes nothing here, since the best candidate of a box is the box itself.
+    ``ignore_share``: a proposal of which this share lies in a region to ignore is never background, by the rule of the
+    RPN's anchors (COCO's for crowds: intersection over the proposal's own area). It is left out of the draw, no more:
+    it may still be an object's.
     """
 
     per_picture: int = 128
@@ -68,16 +69,20 @@ class RoISampler:
         self, proposals: Tensor, boxes: Tensor, labels: Tensor, ignored: Tensor, generator: torch.Generator | None
     ) -> tuple[Tensor, Tensor, Tensor]:
         candidates = torch.cat((proposals, boxes))  # (R, 4)
-        if not len(candidates):
-            return candidates, labels, boxes
-        matcher = Matcher(self.foreground_iou, self.foreground_iou, self.ignore_share)
-        competing = torch.ones(1, len(candidates), dtype=torch.bool, device=candidates.device)
-        count = torch.tensor([len(boxes)], device=candidates.device)
-        assignment = matcher(candidates, competing, boxes[None], count, ignored[None])
+        # A box without area, of class 0, comes last: what overlaps no object has that to point at.
+        boxes, labels = F.pad(boxes, (0, 0, 0, 1)), F.pad(labels, (0, 1))
+        best, matched = box_iou(candidates, boxes).max(dim=1)  # (R,)
+        kinds = torch.where(best >= self.foreground_iou, FOREGROUND, BACKGROUND)
+        kinds[(kinds == BACKGROUND) & self._in_ignored(candidates, ignored)] = IGNORED
         sampler = AnchorSampler(self.per_picture, self.foreground_share)
-        foreground, background = (mask[0] for mask in sampler(assignment.labels, generator))
+        foreground, background = (mask[0] for mask in sampler(kinds[None], generator))
         chosen = (foreground | background).nonzero()[:, 0]
-        # One row more than there are boxes, so that there is one to point at where there are none.
-        matched = assignment.matched[0, chosen]
-        classes = torch.where(foreground[chosen], F.pad(labels, (0, 1))[matched], BACKGROUND_CLASS)
-        return candidates[chosen], classes, F.pad(boxes, (0, 0, 0, 1))[matched]
+        classes = torch.where(foreground, labels[matched], BACKGROUND_CLASS)
+        return candidates[chosen], classes[chosen], boxes[matched[chosen]]
+
+    def _in_ignored(self, candidates: Tensor, ignored: Tensor) -> Tensor:
+        """(R,): which lie in a region (I, 4) by the share that counts; empty regions, the padding, hold none."""
+        low = torch.maximum(candidates[:, None, :2], ignored[:, :2])
+        high = torch.minimum(candidates[:, None, 2:], ignored[:, 2:])
+        shares = (high - low).clamp(min=0).prod(dim=-1) / box_area(candidates)[:, None]  # (R, I)
+        return (shares >= self.ignore_share).any(dim=1)

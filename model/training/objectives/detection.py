@@ -18,8 +18,8 @@ from model.network.rpn import ScoredAnchors
 from model.network.selection import select_proposals
 from model.structures import Selection
 from model.training.dataset import Batch
-from model.training.losses import rpn_losses
 from model.training.objectives.objective import Objective
+from model.training.objectives.proposals import proposal_losses
 from model.training.recipe import Recipe
 from model.training.roi_losses import roi_losses
 from model.training.roi_sampler import RoISampler, RoISamples
@@ -42,20 +42,14 @@ class DetectionObjective(Objective):
     selection: SelectionConfig
     sampler: RoISampler = field(default_factory=RoISampler)
 
-    loss_names = ("objectness", "box", "roi_class", "roi_box")
-
     @property
     def classes(self) -> tuple[str, ...]:
         """The heads'."""
         return self.heads.classes
 
-    def build(self, config: ModelConfig, start: Mapping[str, Tensor] | None) -> nn.Module:
-        """A `Detector`; from a proposal network its heads are fresh all the same."""
-        network = build_detector(config, self.heads)
-        if start is not None:
-            fresh = {name: tensor for name, tensor in network.state_dict().items() if name.startswith(_HEADS)}
-            network.load_state_dict({**start, **fresh})
-        return network
+    def build(self, config: ModelConfig) -> nn.Module:
+        """A `Detector`."""
+        return build_detector(config, self.heads)
 
     def losses(self, network: nn.Module, batch: Batch, recipe: Recipe, generator: torch.Generator) -> dict[str, Tensor]:
         """The RPN's two and the heads' two, all with the weight 1 (as py-faster-rcnn and torchvision have them)."""
@@ -64,9 +58,9 @@ class DetectionObjective(Objective):
             return self.sampler(self._proposals(scored, batch.contents), batch, generator)
 
         detected: Detected[RoISamples] = network(batch.pixels, batch.contents, choose)
-        rpn = rpn_losses(detected.scored, batch, recipe.matcher, recipe.sampler, generator)
-        roi = roi_losses(detected)
-        return {"objectness": rpn.objectness, "box": rpn.box, "roi_class": roi.classification, "roi_box": roi.box}
+        first = proposal_losses(detected.scored, batch, recipe, generator)
+        second = roi_losses(detected)
+        return {**first, "roi_class": second.classification, "roi_box": second.box}
 
     @torch.no_grad()
     def _proposals(self, scored: ScoredAnchors, contents: Tensor) -> list[Tensor]:

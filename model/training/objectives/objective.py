@@ -15,32 +15,26 @@ from model.training.recipe import Recipe
 
 
 class Objective(ABC):
-    """Every objective trains a proposal network, alone or within a larger one: that part is measured and served.
-
-    ``loss_names``: the columns of the log; ``classes``: the names that the batches' labels count, None for batches
-    without labels.
-    """
-
-    loss_names: tuple[str, ...]
+    """Every objective trains a proposal network, alone or within a larger one: that part is measured and served."""
 
     @property
     def classes(self) -> tuple[str, ...] | None:
-        """None, unless overridden."""
+        """The names that the batches' labels count; None, unless overridden: batches without labels."""
         return None
 
     @abstractmethod
-    def build(self, config: ModelConfig, start: Mapping[str, Tensor] | None) -> nn.Module:
-        """The network to train, with fresh weights, or with a proposal network's (``start``) where it has them.
+    def build(self, config: ModelConfig) -> nn.Module:
+        """The network to train, with fresh weights; the proposal network's have the names that they have alone.
 
         Raises:
             ConfigError: the parts do not fit together.
-            RuntimeError: ``start`` is of another architecture.
         """
 
     @abstractmethod
     def losses(self, network: nn.Module, batch: Batch, recipe: Recipe, generator: torch.Generator) -> dict[str, Tensor]:
-        """Run the network on a batch and judge it: a scalar for each of ``loss_names``. Their sum is minimised.
+        """Run the network on a batch and judge it: scalars by name, the same names each time. Their sum is minimised.
 
+        The network is called as a whole, through its ``forward``, since it may be wrapped to run in parallel.
         Called under the recipe's autocast, so what a network gives in 16 bits is made float32 before it is compared.
         Whatever is random is drawn on ``generator``, so that a resumed run draws the same.
         """

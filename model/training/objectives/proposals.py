@@ -1,6 +1,5 @@
 """The RPN alone (Faster R-CNN, section 3.1)."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -8,6 +7,7 @@ from torch import Tensor, nn
 
 from model.config import ModelConfig
 from model.network.network import build_network
+from model.network.rpn import ScoredAnchors
 from model.training.dataset import Batch
 from model.training.losses import rpn_losses
 from model.training.objectives.objective import Objective
@@ -17,21 +17,22 @@ from model.training.recipe import Recipe
 class ProposalObjective(Objective):
     """Class-agnostic proposals."""
 
-    loss_names = ("objectness", "box")
-
-    def build(self, config: ModelConfig, start: Mapping[str, Tensor] | None) -> nn.Module:
+    def build(self, config: ModelConfig) -> nn.Module:
         """A `ProposalNetwork`."""
-        network = build_network(config)
-        if start is not None:
-            network.load_state_dict(start)
-        return network
+        return build_network(config)
 
     def losses(self, network: nn.Module, batch: Batch, recipe: Recipe, generator: torch.Generator) -> dict[str, Tensor]:
         """The RPN's two."""
-        scored = network(batch.pixels, batch.contents)
-        losses = rpn_losses(scored, batch, recipe.matcher, recipe.sampler, generator)
-        return {"objectness": losses.objectness, "box": losses.box}
+        return proposal_losses(network(batch.pixels, batch.contents), batch, recipe, generator)
 
     def describe(self) -> dict[str, Any]:
         """Its name is all there is to it."""
         return {"name": "proposals"}
+
+
+def proposal_losses(
+    scored: ScoredAnchors, batch: Batch, recipe: Recipe, generator: torch.Generator
+) -> dict[str, Tensor]:
+    """The RPN's losses by the names that the log gives them, whatever else is trained with it."""
+    losses = rpn_losses(scored, batch, recipe.matcher, recipe.sampler, generator)
+    return {"objectness": losses.objectness, "box": losses.box}

@@ -65,7 +65,7 @@ def test_an_interrupted_run_goes_on_to_the_bit(
     broken = Trainer(make_run(tiny_config, scenes, tmp_path / "broken", validation=[]), show_progress=False)
     step = broken._step
 
-    def interrupted(batch: loop.Batch) -> dict[str, torch.Tensor]:
+    def interrupted(batch: loop.Batch) -> dict[str, float]:
         if broken.progress.total == stop_after:
             raise KeyboardInterrupt
         return step(batch)
