@@ -16,7 +16,10 @@ from model.config import (
 from model.errors import ConfigError
 from model.structures import Canvas
 
-DEFAULT_ARCHITECTURE = "rpn_regnet_x_400mf_fpn"
+DEFAULT_ARCHITECTURE = "rpn_regnet_x_400mf_fpn_cascade"
+
+# What the name of an architecture with a second stage ends in.
+_CASCADE = "_cascade"
 
 _TORCHVISION_FPN_SIZES = ((32.0,), (64.0,), (128.0,), (256.0,), (512.0,))
 
@@ -41,6 +44,13 @@ def with_input_size(config: ModelConfig, size: int) -> ModelConfig:
     if config.input.fit != "longest":
         raise ConfigError(f"--input-size: {config.architecture} is fed by its {config.input.fit} side")
     return replace(config, input=longest_side_rule(size))
+
+
+def without_refinement(config: ModelConfig) -> ModelConfig:
+    """The same network without its second stage, if it has one."""
+    if config.refinement is None:
+        return config
+    return replace(config, architecture=config.architecture.removesuffix(_CASCADE), refinement=None)
 
 
 def _shortest_side_rule(size: int, max_size: int) -> InputRule:
@@ -128,7 +138,8 @@ def _regnet_x_400mf() -> ModelConfig:
 
 def _regnet_x_400mf_cascade() -> ModelConfig:
     """The default with a second stage."""
-    return replace(_regnet_x_400mf(), architecture="rpn_regnet_x_400mf_fpn_cascade", refinement=RefinementConfig())
+    plain = _regnet_x_400mf()
+    return replace(plain, architecture=plain.architecture + _CASCADE, refinement=RefinementConfig())
 
 
 ARCHITECTURES: dict[str, Callable[[], ModelConfig]] = {

@@ -27,7 +27,7 @@ class Predictor:
         # channels_last: convolutions read a pixel's channels together, faster on a CPU and on tensor cores
         self._network = network.eval().to(device).to(memory_format=torch.channels_last)
         self._device = device
-        self._config = checkpoint.config
+        self._selection = checkpoint.config.selection
         self._calibration = checkpoint.calibration
         self.input_rule = checkpoint.config.input
         self.max_top_n = checkpoint.config.selection.post_nms_top_n
@@ -101,7 +101,7 @@ class Predictor:
         sizes = [(p.content.width, p.content.height) for p in placements]
         contents = torch.tensor(sizes, dtype=torch.float32, device=self._device)
         on_device = torch.from_numpy(pixels).to(self._device)
-        return propose(self._network, on_device, contents, self._config, selections, self._calibration)
+        return propose(self._network, on_device, contents, self._selection, selections, self._calibration)
 
 
 def _whole(canvas: Canvas) -> Placement:

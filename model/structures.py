@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 FloatArray = npt.NDArray[np.float32]
+LabelArray = npt.NDArray[np.int64]
 PixelArray = npt.NDArray[np.uint8]
 
 

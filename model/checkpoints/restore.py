@@ -2,11 +2,13 @@
 
 from pathlib import Path
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from model.checkpoints.checkpoint import Checkpoint
+from model.checkpoints.detector import DetectorCheckpoint
 from model.config import ModelConfig
 from model.errors import CheckpointError, ConfigError
+from model.network.detector import Detector, build_detector
 from model.network.network import ProposalNetwork, build_network
 
 
@@ -20,19 +22,21 @@ def restore_network(checkpoint: Checkpoint, path: Path) -> ProposalNetwork:
         network = build_network(checkpoint.config)
     except ConfigError as error:
         raise CheckpointError(f"{path}: {error}") from error
-    expected = network.state_dict()
-    if missing := sorted(expected.keys() - checkpoint.state_dict.keys()):
-        raise CheckpointError(f"{path}: weights {missing[0]!r} are missing ({len(missing)} in all)")
-    if foreign := sorted(checkpoint.state_dict.keys() - expected.keys()):
-        raise CheckpointError(f"{path}: weights {foreign[0]!r} do not belong to {checkpoint.config.architecture}")
-    for name, tensor in checkpoint.state_dict.items():
-        if tensor.shape != expected[name].shape:
-            shapes = f"{tuple(tensor.shape)}, not {tuple(expected[name].shape)}"
-            raise CheckpointError(f"{path}: weights {name!r} have shape {shapes}")
-        if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
-            raise CheckpointError(f"{path}: weights {name!r} hold values that are not finite")
-    values = {name: t.to(expected[name].dtype) for name, t in checkpoint.state_dict.items()}
-    network.load_state_dict(values)
+    _fill(network, checkpoint, path)
+    return network.eval()
+
+
+def restore_detector(detector: DetectorCheckpoint, path: Path) -> Detector:
+    """The same for a whole detector.
+
+    Raises:
+        CheckpointError: as `restore_network`.
+    """
+    try:
+        network = build_detector(detector.checkpoint.config, detector.heads)
+    except ConfigError as error:
+        raise CheckpointError(f"{path}: {error}") from error
+    _fill(network, detector.checkpoint, path)
     return network.eval()
 
 
@@ -50,3 +54,20 @@ def fitting_weights(checkpoint: Checkpoint, config: ModelConfig, path: Path) -> 
             f"{path}: no weights of its backbone, {checkpoint.config.backbone.name}, fit {config.architecture}"
         )
     return fitting
+
+
+def _fill(network: nn.Module, checkpoint: Checkpoint, path: Path) -> None:
+    """Every weight of the network from the checkpoint, and none left over."""
+    expected = network.state_dict()
+    if missing := sorted(expected.keys() - checkpoint.state_dict.keys()):
+        raise CheckpointError(f"{path}: weights {missing[0]!r} are missing ({len(missing)} in all)")
+    if foreign := sorted(checkpoint.state_dict.keys() - expected.keys()):
+        raise CheckpointError(f"{path}: weights {foreign[0]!r} do not belong to {checkpoint.config.architecture}")
+    for name, tensor in checkpoint.state_dict.items():
+        if tensor.shape != expected[name].shape:
+            shapes = f"{tuple(tensor.shape)}, not {tuple(expected[name].shape)}"
+            raise CheckpointError(f"{path}: weights {name!r} have shape {shapes}")
+        if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
+            raise CheckpointError(f"{path}: weights {name!r} hold values that are not finite")
+    values = {name: t.to(expected[name].dtype) for name, t in checkpoint.state_dict.items()}
+    network.load_state_dict(values)

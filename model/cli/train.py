@@ -1,4 +1,4 @@
-"""`rpn train`: train an RPN on COCO or PASCAL VOC data."""
+"""`rpn train`: train an RPN, alone or within a detector, on COCO or PASCAL VOC data."""
 
 import argparse
 import logging
@@ -12,10 +12,11 @@ from typing import Any
 import torch
 
 from model.allocator import keep_freed_memory
-from model.architectures import ARCHITECTURES, DEFAULT_ARCHITECTURE, architecture, with_input_size
+from model.architectures import ARCHITECTURES, DEFAULT_ARCHITECTURE, architecture, with_input_size, without_refinement
 from model.checkpoints.checkpoint import Checkpoint, load_checkpoint
 from model.checkpoints.restore import fitting_weights
 from model.cli.data_argument import FOLDER
+from model.cli.objective_argument import add_objective, objective_of
 from model.cli.rules_argument import add_rules, rules_of
 from model.config import ModelConfig
 from model.errors import DataError
@@ -83,6 +84,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         help=f"curves in {EVENTS_FOLDER}/ in the run's folder; needs the extra of that name",
     )
     add("--limit", type=int, help="use only the first so many pictures of each file, for a trial")
+    add_objective(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -102,14 +104,16 @@ def run(arguments: argparse.Namespace) -> int:
 def _described(arguments: argparse.Namespace, ranks: Ranks) -> Run:
     start = load_checkpoint(arguments.start) if arguments.start else None
     config = _config(arguments, start)
+    pictures = _pictures(arguments.data, "train", arguments.limit)
     return Run(
         name=arguments.name or arguments.data.resolve().name,
         config=config,
         recipe=_recipe(arguments),
-        train=_pictures(arguments.data, "train", arguments.limit),
+        train=pictures,
         validation=_pictures(arguments.data, "val", arguments.limit),
         folder=arguments.out,
         device=ranks.device,
+        objective=objective_of(arguments, config, pictures),
         workers=arguments.workers,
         start=None if start is None else _start(start, config, arguments.start),
         start_digest="" if start is None else start.digest,
@@ -148,6 +152,8 @@ def _config(arguments: argparse.Namespace, start: Checkpoint | None) -> ModelCon
         config = architecture(arguments.architecture or DEFAULT_ARCHITECTURE)
     else:
         config = start.config
+    if arguments.objective == "detection":
+        config = without_refinement(config)  # the RoI heads are its second stage
     return config if arguments.input_size is None else with_input_size(config, arguments.input_size)
 
 

@@ -1,11 +1,12 @@
 """Pictures on a canvas to ranked proposals: the network, its selection, and the second stage where there is one."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
-from model.config import ModelConfig
+from model.config import RefinementConfig, SelectionConfig
 from model.network.box_coding import decode_deltas
 from model.network.calibration import Calibration
 from model.network.network import ProposalNetwork
@@ -22,7 +23,7 @@ def propose(
     network: ProposalNetwork,
     pixels: Tensor,
     contents: Tensor,
-    config: ModelConfig,
+    config: SelectionConfig,
     selections: Sequence[Selection],
     calibration: Calibration | None = None,
 ) -> list[SelectedBoxes]:
@@ -32,18 +33,19 @@ def propose(
     """
     scored = network(pixels, contents)
     if network.refinement is None:
-        return select_proposals(scored, contents, config.selection, selections, calibration)
-    first = first_stage(scored, contents, config)
+        return select_proposals(scored, contents, config, selections, calibration)
+    first = first_stage(scored, contents, config, network.refinement.config)
     refined = refine(network.refinement, scored.features, first)
-    return select_refined(refined, contents, config.selection, selections, calibration)
+    return select_refined(refined, contents, config, selections, calibration)
 
 
-def first_stage(scored: ScoredAnchors, contents: Tensor, config: ModelConfig) -> list[SelectedBoxes]:
+def first_stage(
+    scored: ScoredAnchors, contents: Tensor, config: SelectionConfig, refinement: RefinementConfig
+) -> list[SelectedBoxes]:
     """The boxes that the second stage takes up; the same ones whatever a caller asks for."""
-    if config.refinement is None:
-        raise ValueError(f"{config.architecture} has no second stage")
-    wanted = Selection(top_n=config.refinement.proposals, score_threshold=0.0, nms_iou=config.refinement.nms_iou)
-    return select_proposals(scored, contents, config.selection, [wanted] * len(contents))
+    wanted = Selection(top_n=refinement.proposals, score_threshold=0.0, nms_iou=refinement.nms_iou)
+    enough = replace(config, post_nms_top_n=refinement.proposals)
+    return select_proposals(scored, contents, enough, [wanted] * len(contents))
 
 
 def refine(head: RefinementHead, features: list[Tensor], first: Sequence[SelectedBoxes]) -> list[RefinedBoxes]:

@@ -1,10 +1,11 @@
-"""Annotated pictures as training and evaluation take them, from COCO or PASCAL VOC, checked, class-agnostic."""
+"""Annotated pictures as training and evaluation take them, from COCO or PASCAL VOC, checked."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from model.structures import FloatArray, ImageSize
 from model.training.faults import stop
@@ -17,13 +18,15 @@ class AnnotatedPicture:
     """One picture and its boxes, in the pixels of the upright picture.
 
     ``boxes``: float32 (G, 4) ``xyxy``; ``ignored``: float32 (I, 4), regions that are neither object nor background
-    (COCO's ``iscrowd``, VOC's ``difficult``).
+    (COCO's ``iscrowd``, VOC's ``difficult``); ``classes``: the G names of the boxes' classes, None where a box has
+    none. Proposals are class-agnostic: only a detector's training asks for classes.
     """
 
     path: Path
     size: ImageSize
     boxes: FloatArray
     ignored: FloatArray
+    classes: tuple[str | None, ...] = ()
 
 
 def read_annotations(path: Path, images: Path | None = None, *, split: str = "val") -> list[AnnotatedPicture]:
@@ -41,17 +44,21 @@ def read_annotations(path: Path, images: Path | None = None, *, split: str = "va
 
 def annotated(picture: PictureRecord) -> AnnotatedPicture:
     """A record as training sees it: boxes clipped to the picture, those with no area left dropped."""
+    objects = [box for box in picture.boxes if not box.ignored]
+    boxes, kept = _clipped(objects, picture.size)
+    ignored, kept_ignored = _clipped((box for box in picture.boxes if box.ignored), picture.size)
     return AnnotatedPicture(
         path=picture.path,
         size=picture.size,
-        boxes=_stack((box for box in picture.boxes if not box.ignored), picture.size),
-        ignored=_stack((box for box in picture.boxes if box.ignored), picture.size),
+        boxes=boxes[kept],
+        ignored=ignored[kept_ignored],
+        classes=tuple(box.category for box, keep in zip(objects, kept, strict=True) if keep),
     )
 
 
-def _stack(boxes: Iterable[BoxRecord], size: ImageSize) -> FloatArray:
-    """Boxes clipped to the picture; one with no area left could be matched by nothing and is dropped."""
+def _clipped(boxes: Iterable[BoxRecord], size: ImageSize) -> tuple[FloatArray, npt.NDArray[np.bool_]]:
+    """Boxes clipped to the picture, and which have area left: what has none could be matched by nothing."""
     array = np.asarray([box.corners for box in boxes], dtype=np.float32).reshape(-1, 4)
     array[:, 0::2] = array[:, 0::2].clip(0, size.width)
     array[:, 1::2] = array[:, 1::2].clip(0, size.height)
-    return array[(array[:, 2] > array[:, 0]) & (array[:, 3] > array[:, 1])]
+    return array, (array[:, 2] > array[:, 0]) & (array[:, 3] > array[:, 1])

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageEnhance
 
-from model.structures import FloatArray
+from model.structures import FloatArray, LabelArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +28,16 @@ class AugmentationConfig:
 
 @dataclass(slots=True)
 class Sample:
-    """A picture with its boxes, and the share of its full scale at which it is to lie on the canvas."""
+    """A picture with its boxes, and the share of its full scale at which it is to lie on the canvas.
+
+    ``labels``: int64 (G,), the boxes' classes, None where the data set is class-agnostic.
+    """
 
     picture: Image.Image
     boxes: FloatArray
     ignored: FloatArray
     zoom: float = 1.0
+    labels: LabelArray | None = None
 
 
 # A box of which less than this remains in a crop is not the object any more: it becomes a region to ignore.
@@ -56,7 +60,8 @@ def augment(sample: Sample, config: AugmentationConfig, random: np.random.Genera
 def _flipped(sample: Sample) -> Sample:
     width = sample.picture.width
     picture = sample.picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-    return Sample(picture, _mirror(sample.boxes, width), _mirror(sample.ignored, width), sample.zoom)
+    boxes, ignored = _mirror(sample.boxes, width), _mirror(sample.ignored, width)
+    return Sample(picture, boxes, ignored, sample.zoom, sample.labels)
 
 
 def _mirror(boxes: FloatArray, width: int) -> FloatArray:
@@ -72,13 +77,14 @@ def _cropped(sample: Sample, min_side: float, random: np.random.Generator) -> Sa
     window = np.array([left, top, left + crop_w, top + crop_h], dtype=np.float32)
     boxes, shares = _clipped(sample.boxes, window)
     ignored, ignored_shares = _clipped(sample.ignored, window)
-    cut = boxes[(shares > 0) & (shares < _MIN_VISIBLE)]
+    cut, kept = boxes[(shares > 0) & (shares < _MIN_VISIBLE)], shares >= _MIN_VISIBLE
     picture = sample.picture.crop((left, top, left + crop_w, top + crop_h))
     return Sample(
         picture,
-        boxes[shares >= _MIN_VISIBLE],
+        boxes[kept],
         np.concatenate([ignored[ignored_shares > 0], cut]),
         sample.zoom,
+        None if sample.labels is None else sample.labels[kept],
     )
 
 

@@ -7,24 +7,30 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import Dataset, Sampler
 
 from model.errors import DataError
 from model.imaging.canvas import InputRule, draw_on_canvas
-from model.structures import Canvas, FloatArray, ImageSize, PixelArray, Placement
+from model.structures import Canvas, FloatArray, ImageSize, LabelArray, PixelArray, Placement
 from model.training.annotations import AnnotatedPicture
 from model.training.augmentation import AugmentationConfig, Sample, augment
+from model.training.classes import labels_of
 from model.training.stored_picture import read_picture, size_mismatch
 
 
 @dataclass(frozen=True, slots=True)
 class CanvasSample:
-    """One picture on its canvas: pixels uint8 (H, W, 3); boxes and ignored (_, 4) ``xyxy`` in canvas pixels."""
+    """One picture on its canvas: pixels uint8 (H, W, 3); boxes and ignored (_, 4) ``xyxy`` in canvas pixels.
+
+    ``labels``: int64 (G,), from 1 on, None where the data set is class-agnostic.
+    """
 
     pixels: PixelArray
     placement: Placement
     boxes: FloatArray
     ignored: FloatArray
+    labels: LabelArray | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +38,8 @@ class Batch:
     """N pictures of one canvas, their boxes padded to the longest list.
 
     ``pixels``: uint8 (N, H, W, 3); ``contents``: float32 (N, 2) as (width, height); ``boxes``: float32 (N, G, 4);
-    ``counts``: int64 (N,), how many of a row are boxes; ``ignored``: float32 (N, I, 4), padded with empty boxes.
+    ``counts``: int64 (N,), how many of a row are boxes; ``ignored``: float32 (N, I, 4), padded with empty boxes;
+    ``labels``: int64 (N, G), the boxes' classes from 1 on, padded with 0, None where the data set is class-agnostic.
     """
 
     pixels: Tensor
@@ -40,17 +47,19 @@ class Batch:
     boxes: Tensor
     counts: Tensor
     ignored: Tensor
+    labels: Tensor | None = None
 
     def to(self, device: torch.device) -> "Batch":
         """The same on a device."""
-        moved = (getattr(self, name).to(device, non_blocking=True) for name in Batch.__slots__)
-        return Batch(*moved)
+        present = {name: value for name in Batch.__slots__ if (value := getattr(self, name)) is not None}
+        return Batch(**{name: value.to(device, non_blocking=True) for name, value in present.items()})
 
 
 class CanvasDataset(Dataset[CanvasSample]):
     """A data set of `CanvasSample`, indexed by (position, epoch): the variant depends on the two and the seed alone.
 
     So a resumed run sees exactly the samples that the interrupted one would have seen, with any number of workers.
+    ``classes``: the names that labels count, from 1 on; without them the samples are class-agnostic.
     """
 
     def __init__(
@@ -59,8 +68,10 @@ class CanvasDataset(Dataset[CanvasSample]):
         rule: InputRule,
         augmentation: AugmentationConfig | None = None,
         seed: int = 0,
+        classes: Sequence[str] | None = None,
     ) -> None:
         self.pictures = pictures
+        self.classes = classes
         self.rule = rule
         self.augmentation = augmentation
         self.seed = seed
@@ -79,7 +90,8 @@ class CanvasDataset(Dataset[CanvasSample]):
         header, decoded = read_picture(annotated.path)
         if mismatch := size_mismatch(header, annotated.size):
             raise DataError(f"{annotated.path}: {mismatch}")
-        return Sample(decoded, annotated.boxes, annotated.ignored)
+        labels = None if self.classes is None else labels_of(annotated, self.classes)
+        return Sample(decoded, annotated.boxes, annotated.ignored, labels=labels)
 
     def _placed(self, sample: Sample, canvas: Canvas) -> CanvasSample:
         size = ImageSize(*sample.picture.size)
@@ -89,7 +101,7 @@ class CanvasDataset(Dataset[CanvasSample]):
             placement = self.rule.place_on(size, canvas, sample.zoom)
         scale = np.array([placement.scale_x, placement.scale_y] * 2, dtype=np.float32)
         pixels = draw_on_canvas(sample.picture, placement)
-        return CanvasSample(pixels, placement, sample.boxes * scale, sample.ignored * scale)
+        return CanvasSample(pixels, placement, sample.boxes * scale, sample.ignored * scale, sample.labels)
 
 
 class CanvasBatchSampler(Sampler[list[tuple[int, int]]]):
@@ -145,6 +157,7 @@ def collate(samples: Sequence[CanvasSample]) -> Batch:
         boxes=_padded([s.boxes for s in samples]),
         counts=torch.tensor([len(s.boxes) for s in samples]),
         ignored=_padded([s.ignored for s in samples]),
+        labels=_padded_labels([s.labels for s in samples if s.labels is not None]),
     )
 
 
@@ -153,3 +166,10 @@ def _padded(rows: list[FloatArray]) -> Tensor:
     for target, row in zip(padded, rows, strict=True):
         target[: len(row)] = row
     return torch.from_numpy(padded)
+
+
+def _padded_labels(rows: list[LabelArray]) -> Tensor | None:
+    """None for the samples of a class-agnostic data set, of which none has any."""
+    if not rows:
+        return None
+    return pad_sequence([torch.from_numpy(row) for row in rows], batch_first=True)

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 from model.checkpoints.checkpoint import Checkpoint
 from model.errors import ConfigError, DataError
 from model.evaluation.evaluate import evaluate
-from model.network.network import ProposalNetwork, build_network
+from model.network.network import build_network
 from model.predictor import Predictor
 from model.training.dataset import Batch, CanvasBatchSampler, CanvasDataset, collate
 from model.training.ema import MovingAverage
@@ -58,7 +58,9 @@ class Trainer:
         self.network = _network(run, self.ranks)
         self.average = MovingAverage(self.network, run.recipe.ema_decay)
         self.optimizer = build_optimizer(self.network, run.recipe)
-        self.dataset = CanvasDataset(run.train, run.config.input, run.recipe.augmentation, run.recipe.seed)
+        self.dataset = CanvasDataset(
+            run.train, run.config.input, run.recipe.augmentation, run.recipe.seed, run.objective.classes
+        )
         self.batches = CanvasBatchSampler(
             self.dataset, run.recipe.batch_size, run.recipe.seed, self.ranks.rank, self.ranks.count
         )
@@ -73,7 +75,7 @@ class Trainer:
             raise DataError(f"{run.folder}: not all processes see the same {STATE_FILE} in it")
         self.clock = SessionClock(self.progress)
         self.stop = StopRequest(insistent=self.ranks.count == 1)
-        self.lesson = self.ranks.share(Lesson(self.network, run.config, run.recipe))
+        self.lesson = self.ranks.share(Lesson(self.network, run.objective, run.recipe))
 
     def train(self) -> Progress:
         """Train to the end of the recipe.
@@ -172,7 +174,7 @@ class Trainer:
             figures = self._measure()
             self._log(tally, figures)
             events.epoch(self.progress, self._learning_rate, figures)
-            keep(self.run, self.progress, self._checkpoint(figures))
+            keep(self.run, self.progress, self._checkpoint(figures), self.average.values)
             self._save_state()
         self.ranks.wait()
 
@@ -180,7 +182,7 @@ class Trainer:
         if not self.run.validation:
             return {}
         network = build_network(self.run.config)
-        network.load_state_dict(self.average.values)
+        network.load_state_dict(self.run.objective.proposal_weights(self.average.values))
         predictor = Predictor(network, self._checkpoint({}), self.run.device)
         with self.stop.at_once():
             return evaluate(predictor, self.run.validation, progress=self.show_progress).to_dict()
@@ -226,8 +228,8 @@ class Trainer:
         log.info("resumed at epoch %d, step %d", self.progress.epoch + 1, self.progress.total)
 
 
-def _network(run: Run, ranks: Ranks) -> ProposalNetwork:
-    network = build_network(run.config)
+def _network(run: Run, ranks: Ranks) -> nn.Module:
+    network = run.objective.build(run.config)
     if run.recipe.sync_norm:
         if ranks.count == 1 or run.device.type != "cuda":
             raise ConfigError("recipe: sync_norm is for several processes with a CUDA device each")

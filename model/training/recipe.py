@@ -7,7 +7,7 @@ from typing import Any, Literal
 from model.errors import ConfigError
 from model.training.augmentation import AugmentationConfig
 from model.training.refinement_loss import RefinementRules
-from model.training.rules import Rules
+from model.training.rules import DEFAULT_RULES, RULES, Rules
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Recipe:
     sync_norm: bool = False
     seed: int = 0
     augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
-    rules: Rules = field(default_factory=Rules)
+    rules: Rules = RULES[DEFAULT_RULES]
     refinement: RefinementRules = field(default_factory=RefinementRules)
 
     def __post_init__(self) -> None:

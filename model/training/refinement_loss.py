@@ -6,10 +6,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from model.config import ModelConfig
+from model.config import RefinementConfig, SelectionConfig
 from model.network.box_coding import decode_deltas
-from model.network.network import ProposalNetwork
 from model.network.proposing import first_stage
+from model.network.refinement import RefinementHead
 from model.network.rpn import ScoredAnchors
 from model.training.assignment import pairwise_iou
 from model.training.box_loss import aligned_iou, giou
@@ -19,6 +19,9 @@ from model.training.dataset import Batch
 _FOREGROUND_IOU = 0.5
 # The second stage's share: its losses are means of about the first stage's size, so neither is weighed down.
 _BOX_WEIGHT = 2.0
+
+# In training no box is left out for a low score: the second stage must learn what background is.
+_SELECTION = SelectionConfig()
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +63,9 @@ class RefinementRules:
 
 
 def refinement_losses(
-    network: ProposalNetwork,
+    head: RefinementHead,
     scored: ScoredAnchors,
     batch: Batch,
-    config: ModelConfig,
     rules: RefinementRules,
     generator: torch.Generator | None = None,
 ) -> RefinementLosses:
@@ -72,10 +74,8 @@ def refinement_losses(
     What a box is worth is the share of the ten thresholds of average recall, 0.50 to 0.95, that it reaches: so that
     the order of scores is the order in which boxes add to the figure. No gradient flows through the first boxes.
     """
-    if network.refinement is None:
-        raise ValueError(f"{config.architecture} has no second stage")
-    rois = _rois(scored, batch, config, rules, generator)
-    logits, deltas = network.refinement(scored.features, rois.boxes, rois.pictures, rois.logits)
+    rois = _rois(scored, batch, head.config, rules, generator)
+    logits, deltas = head(scored.features, rois.boxes, rois.pictures, rois.logits)
     moved = decode_deltas(deltas.float().detach(), rois.boxes)
     worth = ((aligned_iou(moved, rois.targets) - 0.45) / 0.5).clamp(0, 1)
     foreground = rois.overlaps >= _FOREGROUND_IOU
@@ -89,12 +89,12 @@ def refinement_losses(
 def _rois(
     scored: ScoredAnchors,
     batch: Batch,
-    config: ModelConfig,
+    config: RefinementConfig,
     rules: RefinementRules,
     generator: torch.Generator | None,
 ) -> _Rois:
     parts = []
-    for picture, selected in enumerate(first_stage(scored, batch.contents, config)):
+    for picture, selected in enumerate(first_stage(scored, batch.contents, _SELECTION, config)):
         boxes = batch.boxes[picture, : int(batch.counts[picture])]
         jittered = _jittered(boxes.repeat(rules.jittered, 1), batch.contents[picture], rules, generator)
         rois = torch.cat([selected.boxes, jittered])

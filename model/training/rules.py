@@ -58,4 +58,4 @@ DENSE_RULES = dataclasses.replace(
 
 RULES: dict[str, Rules] = {"paper": PAPER_RULES, "classic": CLASSIC_RULES, "dense": DENSE_RULES}
 
-DEFAULT_RULES = "classic"
+DEFAULT_RULES = "dense"

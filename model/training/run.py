@@ -9,6 +9,8 @@ import torch
 
 from model.config import ModelConfig
 from model.training.annotations import AnnotatedPicture
+from model.training.objectives.objective import Objective
+from model.training.objectives.proposals import ProposalObjective
 from model.training.recipe import Recipe
 
 
@@ -16,9 +18,10 @@ from model.training.recipe import Recipe
 class Run:
     """What to train, on what, how, and where to write.
 
-    ``start``: weights to start from, by name, all or some of the network's; those that it has not, or has in another
-    shape, are an error of the caller. ``start_digest``: the digest of the checkpoint that they are from. ``provenance`` goes into the
-    checkpoints as it is. ``tensorboard``: event files beside the log.
+    ``objective``: proposals alone, or something that holds them. ``start``: weights to start from, by name, all or some
+    of the network's; those that it has not, or has in another shape, are an error of the caller. ``start_digest``: the
+    digest of the checkpoint that they are from. ``provenance`` goes into the checkpoints as it is. ``tensorboard``:
+    event files beside the log.
     """
 
     name: str
@@ -28,6 +31,7 @@ class Run:
     validation: Sequence[AnnotatedPicture]
     folder: Path
     device: torch.device
+    objective: Objective = field(default_factory=ProposalObjective)
     workers: int = 1
     start: dict[str, torch.Tensor] | None = None
     start_digest: str = ""

@@ -20,6 +20,7 @@ def run_checkpoint(
     """The weights with what is known of how they came about, and the validation set's figures, if any."""
     values = progress.to_dict()
     training = {
+        "objective": run.objective.describe(),
         "recipe": run.recipe.to_dict(),
         "processes": processes,
         "epochs_done": progress.epoch,
@@ -32,17 +33,25 @@ def run_checkpoint(
         name=run.name,
         version="0",
         config=run.config,
-        state_dict=weights,
+        state_dict=run.objective.proposal_weights(weights),
         provenance={**run.provenance, "training": training},
         metrics={"validation": figures} if figures else {},
     )
 
 
-def keep(run: Run, progress: Progress, checkpoint: Checkpoint) -> None:
-    """Save it as the last, and as the best where none was better; ``progress.best`` follows."""
-    save_checkpoint(checkpoint, run.folder / LAST_FILE)
+def keep(run: Run, progress: Progress, checkpoint: Checkpoint, weights: Mapping[str, Tensor]) -> None:
+    """Save it as the last, and as the best where none was better; ``progress.best`` follows.
+
+    ``weights``: all that the objective trains, of which the checkpoint has the part that proposes.
+    """
+    _save(run, checkpoint, weights, LAST_FILE)
     # with nothing to judge by, the last is the best
     judged = checkpoint.metrics.get("validation", {}).get(_JUDGED_BY, math.inf)
     if judged >= progress.best:
         progress.best = judged
-        save_checkpoint(checkpoint, run.folder / BEST_FILE)
+        _save(run, checkpoint, weights, BEST_FILE)
+
+
+def _save(run: Run, checkpoint: Checkpoint, weights: Mapping[str, Tensor], name: str) -> None:
+    save_checkpoint(checkpoint, run.folder / name)
+    run.objective.save_beside(checkpoint, weights, run.folder / name)

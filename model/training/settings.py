@@ -23,6 +23,7 @@ def settings_of(run: Run, processes: int) -> Settings:
     """
     settings = {
         "config": run.config.to_dict(),
+        "objective": run.objective.describe(),
         "recipe": run.recipe.to_dict(),
         "data": {"train": fingerprint(run.train), "validation": fingerprint(run.validation)},
         "start": run.start_digest or _ABSENT,

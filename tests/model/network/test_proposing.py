@@ -27,8 +27,8 @@ def test_a_fresh_second_stage_keeps_the_first_one_s_boxes(cascade_config: ModelC
     torch.nn.init.zeros_(network.refinement.bbox_pred.weight)
     pixels, contents = pictures(2)
     with torch.inference_mode():
-        first = first_stage(network(pixels, contents), contents, cascade_config)
-        last = propose(network, pixels, contents, cascade_config, [EVERYTHING] * 2)
+        first = first_stage(network(pixels, contents), contents, cascade_config.selection, network.refinement.config)
+        last = propose(network, pixels, contents, cascade_config.selection, [EVERYTHING] * 2)
     for before, after in zip(first, last, strict=True):
         assert len(before.boxes) == len(after.boxes) <= 60
         nearest = torch.cdist(after.boxes, before.boxes, p=torch.inf).amin(dim=1)
@@ -39,9 +39,11 @@ def test_a_picture_gets_the_same_proposals_alone_and_in_a_batch(cascade_config: 
     network = build_network(cascade_config).eval()
     pixels, contents = pictures(3)
     with torch.inference_mode():
-        together = propose(network, pixels, contents, cascade_config, [Selection(top_n=20)] * 3)
+        together = propose(network, pixels, contents, cascade_config.selection, [Selection(top_n=20)] * 3)
         for i, expected in enumerate(together):
-            [alone] = propose(network, pixels[i : i + 1], contents[i : i + 1], cascade_config, [Selection(top_n=20)])
+            [alone] = propose(
+                network, pixels[i : i + 1], contents[i : i + 1], cascade_config.selection, [Selection(top_n=20)]
+            )
             torch.testing.assert_close(alone.scores, expected.scores, atol=1e-4, rtol=1e-4)
 
 
@@ -49,8 +51,8 @@ def test_fewer_proposals_are_the_first_of_more(cascade_config: ModelConfig):
     network = build_network(cascade_config).eval()
     pixels, contents = pictures(1)
     with torch.inference_mode():
-        [few] = propose(network, pixels, contents, cascade_config, [Selection(top_n=5)])
-        [many] = propose(network, pixels, contents, cascade_config, [Selection(top_n=50)])
+        [few] = propose(network, pixels, contents, cascade_config.selection, [Selection(top_n=5)])
+        [many] = propose(network, pixels, contents, cascade_config.selection, [Selection(top_n=50)])
     assert torch.equal(few.boxes, many.boxes[:5])
     assert few.truncated
     assert (many.scores.diff() <= 0).all()
@@ -63,12 +65,5 @@ def test_boxes_that_are_not_finite_never_come_out(cascade_config: ModelConfig):
     torch.nn.init.constant_(network.refinement.bbox_pred.bias, torch.nan)
     pixels, contents = pictures(2)
     with torch.inference_mode():
-        selected = propose(network, pixels, contents, cascade_config, [EVERYTHING] * 2)
+        selected = propose(network, pixels, contents, cascade_config.selection, [EVERYTHING] * 2)
     assert [len(s.boxes) for s in selected] == [0, 0]
-
-
-def test_a_plain_network_has_no_first_stage_to_ask_for(tiny_config: ModelConfig):
-    network = build_network(tiny_config).eval()
-    pixels, contents = pictures(1)
-    with torch.inference_mode(), pytest.raises(ValueError, match="has no second stage"):
-        first_stage(network(pixels, contents), contents, tiny_config)

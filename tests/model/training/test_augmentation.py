@@ -64,6 +64,41 @@ def test_what_a_crop_mostly_cuts_off_is_ignored_not_background():
     assert min(counts.values()) > 3, "both cases must have occurred"
 
 
+def labelled(seed: int) -> Sample:
+    """A scene of which each box's label is its own place in the list."""
+    plain = sample(seed)
+    plain.labels = np.arange(1, len(plain.boxes) + 1)
+    return plain
+
+
+def test_labels_follow_a_flip():
+    before = labelled(3)
+    assert len(before.boxes) > 1
+    after = augment(labelled(3), replace(OFF, flip=1), np.random.default_rng(0))
+    assert after.labels is not None
+    for box, label in zip(after.boxes, after.labels, strict=True):
+        x1, y1, x2, y2 = before.boxes[label - 1]
+        assert box.tolist() == [160 - x2, y1, 160 - x1, y2]
+
+
+def test_labels_follow_their_boxes_through_a_crop_and_go_with_those_that_it_drops():
+    dropped = 0
+    for seed in range(30):
+        before = labelled(seed)
+        after = augment(labelled(seed), replace(OFF, crop=1, min_crop=0.4), np.random.default_rng(seed))
+        unlabelled = augment(sample(seed), replace(OFF, crop=1, min_crop=0.4), np.random.default_rng(seed))
+        assert after.labels is not None
+        assert after.labels.dtype == np.int64
+        assert np.array_equal(after.boxes, unlabelled.boxes), "labels change nothing else"
+        dropped += len(before.boxes) - len(after.boxes)
+        for box, label in zip(after.boxes, after.labels, strict=True):
+            whole = before.boxes[label - 1]
+            assert ((box[2:] - box[:2]) <= (whole[2:] - whole[:2])).all()
+        if len(after.boxes) == len(before.boxes):
+            assert after.labels.tolist() == list(range(1, len(before.boxes) + 1))
+    assert dropped > 5
+
+
 def test_the_same_generator_state_gives_the_same_variant():
     config = AugmentationConfig(crop=1)
     first, second = (augment(sample(), config, np.random.default_rng(5)) for _ in range(2))

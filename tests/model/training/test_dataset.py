@@ -11,7 +11,7 @@ from model.structures import ImageSize
 from model.training.annotations import AnnotatedPicture, read_annotations
 from model.training.augmentation import AugmentationConfig
 from model.training.dataset import CanvasBatchSampler, CanvasDataset, collate
-from tests.scenes import write_coco
+from tests.scenes import CLASSES, write_coco
 
 RULE = longest_side_rule(64, step=16)
 
@@ -77,6 +77,35 @@ def test_collate_pads_the_boxes(pictures: list[AnnotatedPicture]):
     assert torch.equal(batch.boxes[1, 1:], torch.zeros(most - 1, 4))
     assert batch.ignored.shape == (3, 0, 4)
     assert batch.contents.tolist() == [[64.0, 48.0]] * 3
+
+
+def test_labels_reach_the_batch_padded_and_change_nothing_else(tmp_path: Path):
+    pictures = read_annotations(write_coco(tmp_path, "named", range(6), classes=True))
+    plain = CanvasDataset(pictures, RULE, AugmentationConfig(crop=1.0), seed=1)
+    named = CanvasDataset(pictures, RULE, AugmentationConfig(crop=1.0), seed=1, classes=CLASSES)
+    batch = collate([named[i, 2] for i in range(6)])
+    agnostic = collate([plain[i, 2] for i in range(6)])
+    assert agnostic.labels is None
+    for name in ("pixels", "contents", "boxes", "counts", "ignored"):
+        assert torch.equal(getattr(batch, name), getattr(agnostic, name))
+    assert batch.labels is not None
+    assert batch.labels.dtype == torch.int64
+    assert batch.labels.shape == batch.boxes.shape[:2]
+    for row, count in zip(batch.labels, batch.counts, strict=True):
+        assert set(row[:count].tolist()) <= {1, 2}
+        assert not row[count:].any()
+    moved = batch.to(torch.device("cpu")).labels
+    assert moved is not None
+    assert torch.equal(moved, batch.labels)
+
+
+def test_a_batch_of_pictures_without_boxes_has_labels_all_the_same(tmp_path: Path):
+    pictures = [
+        replace(p, boxes=p.boxes[:0], classes=()) for p in read_annotations(write_coco(tmp_path, "x", range(2)))
+    ]
+    batch = collate([CanvasDataset(pictures, RULE, classes=CLASSES)[i, 0] for i in range(2)])
+    assert batch.labels is not None
+    assert batch.labels.shape == (2, 0)
 
 
 def test_a_picture_that_cannot_be_used_is_named(pictures: list[AnnotatedPicture], tmp_path: Path):

@@ -28,10 +28,11 @@ def batch(boxes: list[list[list[float]]], ignored: list[list[float]] | None = No
     )
 
 
-def losses(network: ProposalNetwork, given: Batch, config: ModelConfig) -> RefinementLosses:
+def losses(network: ProposalNetwork, given: Batch) -> RefinementLosses:
+    assert network.refinement is not None
     scored = network(given.pixels, given.contents)
     generator = torch.Generator().manual_seed(0)
-    return refinement_losses(network, scored, given, config, RefinementRules(), generator)
+    return refinement_losses(network.refinement, scored, given, RefinementRules(), generator)
 
 
 BOXES = [[[10.0, 12, 50, 60], [60.0, 20, 90, 44]], [[30.0, 30, 70, 80]]]
@@ -45,7 +46,7 @@ def test_the_second_stage_learns_to_move_and_to_tell_boxes_apart(config: ModelCo
     optimizer = torch.optim.Adam(network.refinement.parameters(), lr=3e-3)
     history = []
     for _ in range(40):
-        found = losses(network, given, config)
+        found = losses(network, given)
         optimizer.zero_grad()
         (found.objectness + found.box).backward()
         optimizer.step()
@@ -56,7 +57,7 @@ def test_the_second_stage_learns_to_move_and_to_tell_boxes_apart(config: ModelCo
 
 def test_gradients_reach_the_features_but_not_the_first_stage_s_outputs(config: ModelConfig):
     network = build_network(config)
-    found = losses(network, batch(BOXES), config)
+    found = losses(network, batch(BOXES))
     (found.objectness + found.box).backward()
     assert all(p.grad is None for p in network.rpn.head.parameters())
     assert any(p.grad is not None and p.grad.abs().sum() > 0 for p in network.backbone.parameters())
@@ -64,18 +65,12 @@ def test_gradients_reach_the_features_but_not_the_first_stage_s_outputs(config: 
 
 def test_pictures_without_boxes_have_a_finite_objectness_loss_and_no_box_loss(config: ModelConfig):
     network = build_network(config)
-    found = losses(network, batch([[], []]), config)
+    found = losses(network, batch([[], []]))
     assert found.box.item() == 0.0
     assert 0 < found.objectness.item() < 10
 
 
 def test_what_lies_in_a_region_to_ignore_is_not_background(config: ModelConfig):
     network = build_network(config)
-    found = losses(network, batch([[]], ignored=[[0.0, 0, 96, 96]]), config)
+    found = losses(network, batch([[]], ignored=[[0.0, 0, 96, 96]]))
     assert found.objectness.item() == 0.0
-
-
-def test_a_plain_network_is_refused(tiny_config: ModelConfig):
-    network = build_network(tiny_config)
-    with pytest.raises(ValueError, match="has no second stage"):
-        losses(network, batch(BOXES), tiny_config)
