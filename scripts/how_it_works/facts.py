@@ -5,7 +5,7 @@ import re
 from how_it_works.anchors import paper_anchors
 from how_it_works.assignment import best_of_each, neither
 from how_it_works.scene import OBJECTS, Scene
-from model.training.matcher import BACKGROUND, FOREGROUND
+from model.training.assignment import BACKGROUND, FOREGROUND
 
 # Markdown hides comments: `<!-- drawn: levels -->` ... `<!-- /drawn -->` holds the text of `FACTS["levels"]`.
 _BLOCK = re.compile(r"(<!-- drawn: ([a-z]+) -->\n).*?(<!-- /drawn -->)", re.DOTALL)
