@@ -33,21 +33,30 @@ from model.training.splits import split_file
 log = logging.getLogger(__name__)
 
 _DEFAULTS = Recipe()
-_ABOUT = """
-Train a network. The run's folder is locked while it trains. Ctrl-C or SIGTERM ends the step, saves the state and stops;
-the same command then goes on, to the bit on a CPU, and is refused where its settings or data are others.
+_ABOUT = """\
+Train a network. The run's folder is locked while it trains. Ctrl-C or SIGTERM
+ends the step, saves the state and stops; the same command then goes on, to the
+bit on a CPU, and is refused where its settings or data are others.
 """
-_SEVERAL = """
-Several GPUs of one machine: `torchrun --standalone --nproc-per-node 2 --no-python rpn train ...` (or
-`-m service.cli train ...` in place of `--no-python rpn train ...`), one process for each, with the options above. A
-step then takes 2 x --batch-size x --accumulate pictures; --learning-rate is used as it is.
+_SEVERAL = """\
+Several GPUs of one machine, a process for each, with the options above; either of
+
+  torchrun --standalone --nproc-per-node 2 --no-python rpn train ...
+  torchrun --standalone --nproc-per-node 2 -m service.cli train ...
+
+A step then takes 2 x --batch-size x --accumulate pictures; --learning-rate is used
+as it is. To go on with such a run takes as many processes.
 """
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Declare the command."""
     parser = subparsers.add_parser(
-        "train", help="train a network on COCO or PASCAL VOC data", description=_ABOUT, epilog=_SEVERAL
+        "train",
+        help="train a network on COCO or PASCAL VOC data",
+        description=_ABOUT,
+        epilog=_SEVERAL,
+        formatter_class=argparse.RawDescriptionHelpFormatter,  # which leaves a command's line whole, to be copied
     )
     parser.set_defaults(run=run)
     add = parser.add_argument

@@ -4,6 +4,7 @@ Each has a folder of its own, ``OUT/0``, ``OUT/1``, so that it shows which of th
 """
 
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -12,7 +13,7 @@ from model.config import AnchorConfig, BackboneConfig, ModelConfig, longest_side
 from model.training.annotations import AnnotatedPicture, read_annotations
 from model.training.dataset import collate
 from model.training.loop import Trainer
-from model.training.ranks import join_ranks
+from model.training.ranks import Ranks, join_ranks
 from model.training.recipe import Recipe
 from model.training.run import Run
 
@@ -38,13 +39,27 @@ def take_gradient(trainer: Trainer) -> dict[str, torch.Tensor]:
     return {name: p.grad.clone() for name, p in trainer.network.named_parameters() if p.grad is not None}
 
 
+def stopped_and_resumed(pictures: list[AnnotatedPicture], folder: Path, ranks: Ranks) -> Trainer:
+    """Trained in two goes, since the second process alone was asked to stop in the first step."""
+    trainer = Trainer(make_run(pictures, folder), ranks=ranks, show_progress=False)
+    trainer.stop.made = ranks.rank == 1
+    with suppress(KeyboardInterrupt):
+        trainer.train()
+    resumed = Trainer(make_run(pictures, folder), ranks=ranks, show_progress=False)
+    assert (trainer.progress.total, resumed.progress.total) == (1, 1)
+    resumed.train()
+    return resumed
+
+
 def main(annotations: Path, out: Path) -> None:
     with join_ranks("cpu") as ranks:
-        run = make_run(read_annotations(annotations), out / str(ranks.rank))
-        trainer = Trainer(run, ranks=ranks, show_progress=False)
+        pictures = read_annotations(annotations)
+        trainer = Trainer(make_run(pictures, out / str(ranks.rank)), ranks=ranks, show_progress=False)
         gradient = take_gradient(trainer)
         trainer.train()
-        torch.save({"gradient": gradient, "weights": trainer.network.state_dict()}, out / f"rank{ranks.rank}.pt")
+        resumed = stopped_and_resumed(pictures, out / "both", ranks)
+        weights = {"weights": trainer.network.state_dict(), "resumed": resumed.network.state_dict()}
+        torch.save({"gradient": gradient, **weights}, out / f"rank{ranks.rank}.pt")
 
 
 if __name__ == "__main__":

@@ -100,6 +100,11 @@ def test_both_end_with_the_same_weights_to_the_bit(together: Path):
         assert all(torch.equal(tensor, second[part][name]) for name, tensor in first[part].items()), part
 
 
+def test_one_that_is_asked_to_stop_stops_all_and_they_go_on_to_the_bit(together: Path):
+    for rank in of_ranks(together):
+        assert all(torch.equal(tensor, rank["resumed"][name]) for name, tensor in rank["weights"].items())
+
+
 def test_only_the_first_writes(together: Path):
     assert not list((together / "1").iterdir())
     assert {path.name for path in (together / "0").iterdir()} == {STATE_FILE, LOG_FILE, BEST_FILE, LAST_FILE}
