@@ -1,5 +1,6 @@
 """The report's page: its style, and the pieces that it is made of, as HTML."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 
@@ -43,6 +44,11 @@ pre { white-space: pre-wrap; overflow-wrap: anywhere; font-size: 12px; line-heig
 """
 # Nothing may be fetched: what a browser shows is in the file.
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+
+
+def shown(value: float, digits: int = 3) -> str:
+    """The figure as text, or a dash where there was nothing to measure."""
+    return f"{value:.{digits}f}" if math.isfinite(value) else "-"
 
 
 def page(title: str, body: Iterable[str]) -> str:
