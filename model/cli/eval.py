@@ -146,7 +146,7 @@ def _print(arguments: argparse.Namespace, findings: dict[str, Findings], contend
     lines += [("" if alone else f"{name}: ") + _calibration_line(found) for name, found in findings.items()]
     if not alone:
         each = ", ".join(f"{c.name} {c.seconds:.3g}" for c in contenders)
-        lines.append(f"seconds a picture ({torch.get_num_threads()} CPU threads): {each}")
+        lines.append(f"seconds a picture (CPU threads: {torch.get_num_threads()}): {each}")
     print("\n".join(lines))  # noqa: T201
 
 

@@ -28,18 +28,24 @@ def windows(picture: ImageSize, count: int) -> FloatArray:
     """The first ``count`` windows (K, 4) ``xyxy`` float32; fewer where windows of one pixel are too few."""
     random = np.random.default_rng(_SEED)
     side = math.sqrt(picture.pixels)
-    layers = [np.zeros((0, 4), dtype=np.float32)]
-    while side >= 1 and sum(map(len, layers)) < count:
+    boxes = np.zeros((0, 4), dtype=np.float32)
+    while side >= 1 and len(boxes) < count:
         layer = np.concatenate([_grid(picture, side, ratio) for ratio in _RATIOS])
-        layers.append(random.permutation(np.unique(layer, axis=0)))  # windows cut off by the picture may be equal
+        boxes = _different(np.concatenate([boxes, random.permutation(layer)]))
         side *= _SHRINK
-    return np.concatenate(layers)[:count]
+    return boxes[:count]
+
+
+def _different(boxes: FloatArray) -> FloatArray:
+    """The first of each that are equal, which windows may be that the picture's edges cut."""
+    _, first = np.unique(boxes, axis=0, return_index=True)
+    return boxes[np.sort(first)]
 
 
 def _grid(picture: ImageSize, side: float, ratio: float) -> FloatArray:
-    """Windows of one shape, from edge to edge of the picture; a side longer than the picture is cut to it."""
-    width = min(float(picture.width), side * math.sqrt(ratio))
-    height = min(float(picture.height), side / math.sqrt(ratio))
+    """Windows of one shape, from edge to edge of the picture; a side lies between one pixel and the picture's."""
+    width = min(float(picture.width), max(1.0, side * math.sqrt(ratio)))
+    height = min(float(picture.height), max(1.0, side / math.sqrt(ratio)))
     lefts, tops = _places(picture.width, width), _places(picture.height, height)
     x, y = (grid.ravel() for grid in np.meshgrid(lefts, tops))
     return np.stack([x, y, x + width, y + height], axis=1).astype(np.float32)
