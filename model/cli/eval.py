@@ -15,13 +15,13 @@ from model.allocator import keep_freed_memory
 from model.checkpoints.checkpoint import Checkpoint, load_checkpoint
 from model.checkpoints.restore import restore_network
 from model.cli.data_argument import ONE_SPLIT, PICTURES
-from model.cli.recall_table import recall_table
 from model.device import choose_device
 from model.errors import CheckpointError
 from model.evaluation.baselines.baseline import BASELINES, load_baseline
 from model.evaluation.contender import Contender, run_baseline
 from model.evaluation.evaluate import propose
 from model.evaluation.findings import Findings, judge
+from model.evaluation.recall_table import recall_table
 from model.evaluation.reliability import TOP, error_figures
 from model.evaluation.report.report import write_report
 from model.evaluation.training_log import TrainingLog, read_log

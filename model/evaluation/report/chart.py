@@ -91,7 +91,7 @@ class Chart:
             f'<g transform="translate(0 {more})">' if more else "<g>",
             *self._grid(),
             *(self._bar(bars, bar) for bars in self.bars for bar in bars.bars),
-            *(part for line in self.lines for part in self._line(line)),
+            *(part for line in reversed(self.lines) for part in self._line(line)),  # the first named lies on top
             "</g>",
             *(part for i, row in enumerate(legend) for part in _legend_row(row, 14 + i * _LEGEND_ROW)),
             "</svg>",

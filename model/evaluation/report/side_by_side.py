@@ -4,9 +4,10 @@ from collections.abc import Callable, Mapping, Sequence
 
 from model.evaluation.contender import Contender
 from model.evaluation.recall import BUDGETS, THRESHOLDS, Recall, RecallInput, measure_recall
+from model.evaluation.recall_table import recall_table
 from model.evaluation.report.chart import Axis, Chart, Line
 from model.evaluation.report.curves import CURVE_BUDGETS, SHARE, iou_axis, number_axis
-from model.evaluation.report.page import charts, heading, paragraph, shown, table
+from model.evaluation.report.page import charts, folded, heading, paragraph, shown, table
 from model.structures import FloatArray
 
 # Hues that all readers tell apart (Okabe and Ito 2008), the two that are too pale for a line on white left out.
@@ -32,6 +33,7 @@ def side_by_side(contenders: Sequence[Contender], boxes: Sequence[FloatArray]) -
         ),
         charts((chart.title, chart.svg()) for chart in _curves(contenders, boxes)),
         table(_head(), [_row(contender) for contender in contenders]),
+        folded("All sizes, all numbers of proposals", recall_table({c.name: c.recall for c in contenders})),
     ]
 
 

@@ -43,5 +43,5 @@ def test_who_knows_the_answer_recalls_all_of_it_and_only_so_many_boxes_count(pic
 def test_nothing_to_measure_and_a_picture_that_is_gone(pictures: list[AnnotatedPicture]):
     baseline = load_baseline("random")
     assert run_baseline("random", baseline, [], progress=False).seconds >= 0
-    with pytest.raises(DataError, match="gone.png"):
+    with pytest.raises(DataError, match=r"gone\.png"):
         run_baseline("random", baseline, [replace(pictures[0], path=Path("gone.png"))], progress=False)

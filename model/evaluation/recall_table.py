@@ -1,5 +1,6 @@
-"""Recall as a table for the terminal."""
+"""Recall as a table of plain text."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 from model.evaluation.recall import BUDGETS, SIZES, Recall
@@ -9,7 +10,7 @@ def recall_table(recalls: Mapping[str, Recall]) -> str:
     """Average recall over IoU 0.5:0.95 by size, then recall at two IoUs; a column for each budget.
 
     ``recalls``: by the name of what was measured on the same boxes. Of several, the rows of one measure stand together,
-    each with its name.
+    each with its name. A dash is where there are no such boxes.
     """
     rows = [["", "", *(f"AR@{b}" for b in BUDGETS), "boxes"]]
     for size in SIZES:
@@ -22,11 +23,16 @@ def recall_table(recalls: Mapping[str, Recall]) -> str:
 
 
 def _averages(recall: Recall, size: str) -> list[str]:
-    return [f"{recall.average(b, size):.4f}" for b in BUDGETS]
+    return [_shown(recall.average(b, size)) for b in BUDGETS]
 
 
 def _at(recall: Recall, iou: float) -> list[str]:
-    return [f"{recall.at(iou, b):.4f}" for b in BUDGETS]
+    return [_shown(recall.at(iou, b)) for b in BUDGETS]
+
+
+def _shown(value: float) -> str:
+    """The figure, or a dash where there are no such boxes."""
+    return f"{value:.4f}" if math.isfinite(value) else "-"
 
 
 def _group(measure: str, cells: Mapping[str, Sequence[str]]) -> list[list[str]]:
