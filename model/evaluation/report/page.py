@@ -27,9 +27,10 @@ th, td { padding: 6px 12px; border-bottom: 1px solid var(--rule); text-align: ri
 tr:last-child > * { border-bottom: 0 }
 th { font-weight: 600 } thead th { color: var(--soft); font-size: 13px }
 tbody th, thead th:first-child { text-align: left }
-th { white-space: normal; overflow-wrap: anywhere } thead th { vertical-align: bottom } tbody th { min-width: 110px }
+th { white-space: normal } thead th { vertical-align: bottom }
+tbody th { min-width: 170px; overflow-wrap: anywhere }
 .facts td { text-align: left; white-space: normal; overflow-wrap: anywhere }
-.facts th { width: 1%; white-space: nowrap; color: var(--soft); vertical-align: top }
+.facts th { width: 1%; min-width: 0; white-space: nowrap; color: var(--soft); vertical-align: top }
 .gallery { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 300px), 1fr)); gap: 14px }
 figure.card { margin: 0; padding: 0; overflow: hidden }
 figure div { background: #e3e8ec; height: 330px; display: flex; align-items: center; justify-content: center }

@@ -39,7 +39,7 @@ def side_by_side(contenders: Sequence[Contender], boxes: Sequence[FloatArray]) -
 
 def _head() -> list[str]:
     sizes = [f"AR@{_BUDGET} {size}" for size in ("small", "medium", "large")]
-    return ["", *(f"AR@{n}" for n in BUDGETS), *sizes, f"IoU 0.5 @{_BUDGET}", f"IoU 0.7 @{_BUDGET}", "s / picture"]
+    return ["", *(f"AR@{n}" for n in BUDGETS), *sizes, f"IoU 0.5 @{_BUDGET}", f"IoU 0.7 @{_BUDGET}", "seconds a picture"]
 
 
 def _row(contender: Contender) -> list[str]:
