@@ -39,7 +39,8 @@ def side_by_side(contenders: Sequence[Contender], boxes: Sequence[FloatArray]) -
 
 def _head() -> list[str]:
     sizes = [f"AR@{_BUDGET} {size}" for size in ("small", "medium", "large")]
-    return ["", *(f"AR@{n}" for n in BUDGETS), *sizes, f"IoU 0.5 @{_BUDGET}", f"IoU 0.7 @{_BUDGET}", "seconds a picture"]
+    overlaps = [f"R@{_BUDGET} IoU\u00a0{iou}" for iou in (0.5, 0.7)]  # a line's end is no place to part the two
+    return ["", *(f"AR@{n}" for n in BUDGETS), *sizes, *overlaps, "seconds a\u00a0picture"]
 
 
 def _row(contender: Contender) -> list[str]:
