@@ -6,6 +6,7 @@ ModelError
 ├── DataError              a data set, file or record that cannot be used
 │   └── RecordError        the same with its fault as a value (model/training/faults.py)
 ├── DeviceError            no such device here
+├── MissingExtra           a package that an optional extra brings is not installed
 ├── DeviceOutOfMemory      a batch that the device's memory cannot hold; a smaller one may pass
 └── PictureError
     ├── UnsupportedFormat  none of the formats that we read
@@ -32,6 +33,10 @@ class DataError(ModelError):
 
 class DeviceError(ModelError):
     """No such device here."""
+
+
+class MissingExtra(ModelError):
+    """A package that an optional extra brings is not installed."""
 
 
 class DeviceOutOfMemory(ModelError):

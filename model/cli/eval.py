@@ -1,41 +1,66 @@
-"""`rpn eval`: recall and calibration of a checkpoint on annotated pictures, COCO or PASCAL VOC, as text and report."""
+"""`rpn eval`: recall and calibration on annotated pictures, COCO or PASCAL VOC, of checkpoints and of baselines."""
 
 import argparse
 import json
+import time
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
+
+import torch
 
 from model.allocator import keep_freed_memory
-from model.checkpoints.checkpoint import load_checkpoint
+from model.checkpoints.checkpoint import Checkpoint, load_checkpoint
 from model.checkpoints.restore import restore_network
 from model.cli.data_argument import ONE_SPLIT, PICTURES
 from model.device import choose_device
+from model.errors import CheckpointError
+from model.evaluation.baselines.baseline import BASELINES, load_baseline
+from model.evaluation.contender import Contender, run_baseline
 from model.evaluation.evaluate import propose
 from model.evaluation.findings import Findings, judge
-from model.evaluation.recall import BUDGETS, SIZES, Recall
-from model.evaluation.reliability import TOP
+from model.evaluation.recall_table import recall_table
+from model.evaluation.reliability import TOP, error_figures
 from model.evaluation.report.report import write_report
 from model.evaluation.training_log import TrainingLog, read_log
 from model.predictor import Predictor
-from model.training.annotations import read_annotations
+from model.training.annotations import AnnotatedPicture, read_annotations
 from model.training.run_folder import LOG_FILE
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Declare the command."""
-    parser = subparsers.add_parser("eval", help="measure a checkpoint's recall and calibration")
+    parser = subparsers.add_parser("eval", help="measure recall and calibration of checkpoints, beside baselines")
     parser.set_defaults(run=run)
     add = parser.add_argument
-    add("weights", type=Path, help="a checkpoint")
+    add(
+        "weights",
+        type=Path,
+        nargs="+",
+        help="a checkpoint, or several to compare; what is said of one alone is said of the first",
+    )
     add("--data", type=Path, required=True, help=f"{ONE_SPLIT}, whose val split is then measured")
     add("--images", type=Path, help=PICTURES)
-    add("--nms-iou", type=float, default=0.7, help="default: %(default)s")
+    add(
+        "--baseline",
+        action="append",
+        default=[],
+        choices=BASELINES,
+        metavar="NAME",
+        help=f"also measure a method without learning on the same pictures, one of {', '.join(BASELINES)}; may be "
+        "given several times (selective search needs the extra `baselines`)",
+    )
+    add("--nms-iou", type=float, default=0.7, help="of the checkpoints' proposals (default: %(default)s)")
     add("--batch-size", type=int, default=8, help="default: %(default)s")
     add("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
     add("--json", type=Path, help="also write the figures to this file")
     add("--report", type=Path, help="also write a report with charts and pictures, one HTML file")
     add(
-        "--log", type=Path, help=f"the run's {LOG_FILE} for the report (default: the one beside the checkpoint, if any)"
+        "--log",
+        type=Path,
+        help=f"the run's {LOG_FILE} for the report (default: the one beside the first checkpoint, if any)",
     )
 
 
@@ -43,40 +68,86 @@ def run(arguments: argparse.Namespace) -> int:
     """Print the tables, and write what was asked for."""
     keep_freed_memory()
     log = _training_log(arguments)
-    findings = _measure(arguments)
-    name = f"{findings.checkpoint.name} {findings.checkpoint.version}"
-    print(f"{name} on {arguments.data}, {len(findings.pictures)} pictures")  # noqa: T201 - a command's answer
-    print(recall_table(findings.recall))  # noqa: T201
-    print(_calibration_line(findings))  # noqa: T201
+    checkpoints = _checkpoints(arguments.weights)
+    baselines = {name: load_baseline(name) for name in arguments.baseline}
+    pictures = read_annotations(arguments.data, arguments.images)
+    judged = {name: _measure(arguments, *checkpoint, pictures) for name, checkpoint in checkpoints.items()}
+    findings = next(found for found, _ in judged.values())
+    contenders = [_contender(name, *measured) for name, measured in judged.items()]
+    contenders += [run_baseline(name, baseline, pictures) for name, baseline in baselines.items()]
+    _print(arguments, {name: found for name, (found, _) in judged.items()}, contenders)
     if arguments.json:
-        arguments.json.write_text(json.dumps(findings.figures(), indent=2) + "\n", encoding="utf-8")
+        arguments.json.write_text(json.dumps(_figures(findings, contenders), indent=2) + "\n", encoding="utf-8")
     if arguments.report:
-        arguments.report.write_text(write_report(findings, log), encoding="utf-8")
+        arguments.report.write_text(write_report(findings, log, contenders), encoding="utf-8")
     return 0
 
 
-def _measure(arguments: argparse.Namespace) -> Findings:
-    device = choose_device(arguments.device)
-    checkpoint = load_checkpoint(arguments.weights)
-    network = restore_network(checkpoint, arguments.weights)
-    pictures = read_annotations(arguments.data, arguments.images)
+def _checkpoints(paths: Sequence[Path]) -> dict[str, tuple[Path, Checkpoint]]:
+    """The checkpoints by what tells them apart: name and version, and where two share them the file too."""
+    loaded = [(path, load_checkpoint(path)) for path in paths]
+    names = [f"{checkpoint.name} {checkpoint.version}" for _, checkpoint in loaded]
+    shared = {name for name, count in Counter(names).items() if count > 1}
+    named: dict[str, tuple[Path, Checkpoint]] = {}
+    for name, (path, checkpoint) in zip(names, loaded, strict=True):
+        full = f"{name} ({_short(path)})" if name in shared else name
+        if full in named:
+            raise CheckpointError(f"{path} and {named[full][0]} would both be called {full!r} beside each other")
+        named[full] = path, checkpoint
+    return named
+
+
+def _measure(
+    arguments: argparse.Namespace, path: Path, checkpoint: Checkpoint, pictures: Sequence[AnnotatedPicture]
+) -> tuple[Findings, float]:
+    """What a checkpoint's proposals are worth, and the seconds that a picture took."""
+    network = restore_network(checkpoint, path)
     # The network's own scores: what the calibration makes of them is measured beside them.
-    predictor = Predictor(network, replace(checkpoint, calibration=None), device)
+    predictor = Predictor(network, replace(checkpoint, calibration=None), choose_device(arguments.device))
+    started = time.perf_counter()
     proposals = propose(predictor, pictures, batch_size=arguments.batch_size, nms_iou=arguments.nms_iou)
-    return judge(checkpoint, _data_name(arguments.data), pictures, proposals)
+    seconds = (time.perf_counter() - started) / max(1, len(pictures))
+    return judge(checkpoint, _short(arguments.data), pictures, proposals), seconds
 
 
-def _data_name(path: Path) -> str:
-    """The data set's and the file's name: a report goes out into the world, and says no more of where it was made."""
+def _contender(name: str, findings: Findings, seconds: float) -> Contender:
+    errors = error_figures(findings.coverage, findings.served)
+    boxes = [proposals.boxes for proposals in findings.proposals]
+    return Contender(name, boxes, findings.recall, seconds, is_learned=True, errors=errors)
+
+
+def _figures(findings: Findings, contenders: Sequence[Contender]) -> dict[str, Any]:
+    """The first checkpoint's figures, and under ``compared`` those of all, where there are several."""
+    if len(contenders) == 1:
+        return findings.figures()
+    return findings.figures() | {"compared": {c.name: c.figures() for c in contenders}}
+
+
+def _short(path: Path) -> str:
+    """The file's name and its folder's: a report goes out into the world, and says no more of where it was made."""
     resolved = path.resolve()
     return f"{resolved.parent.name}/{resolved.name}"
 
 
 def _training_log(arguments: argparse.Namespace) -> TrainingLog | None:
     """The log that was named, or the one beside the checkpoint; read first, so that a wrong name costs no time."""
-    if arguments.log is None and not (arguments.weights.parent / LOG_FILE).is_file():
+    beside = arguments.weights[0].parent / LOG_FILE
+    if arguments.log is None and not beside.is_file():
         return None
-    return read_log(arguments.log or arguments.weights.parent / LOG_FILE)
+    return read_log(arguments.log or beside)
+
+
+def _print(arguments: argparse.Namespace, findings: dict[str, Findings], contenders: Sequence[Contender]) -> None:
+    """A command's answer."""
+    alone = len(contenders) == 1
+    pictures = len(next(iter(findings.values())).pictures)
+    title = f"{next(iter(findings))} on {arguments.data}" if alone else str(arguments.data)
+    lines = [f"{title}, {pictures} pictures", recall_table({c.name: c.recall for c in contenders})]
+    lines += [("" if alone else f"{name}: ") + _calibration_line(found) for name, found in findings.items()]
+    if not alone:
+        each = ", ".join(f"{c.name} {c.seconds:.3g}" for c in contenders)
+        lines.append(f"seconds a picture (CPU threads: {torch.get_num_threads()}): {each}")
+    print("\n".join(lines))  # noqa: T201
 
 
 def _calibration_line(findings: Findings) -> str:
@@ -86,12 +157,3 @@ def _calibration_line(findings: Findings) -> str:
         return f"calibration error: {every[0]:.4f}, of the {TOP} highest {top[0]:.4f} (not calibrated)"
     before = f"before calibration {every[0]:.4f} and {top[0]:.4f}"
     return f"calibration error: {every[1]:.4f}, of the {TOP} highest {top[1]:.4f} ({before})"
-
-
-def recall_table(recall: Recall) -> str:
-    """Average recall over IoU 0.5:0.95, a row for each size, a column for each budget; then recall at two IoUs."""
-    rows = [["", *(f"AR@{b}" for b in BUDGETS), "boxes"]]
-    rows += [[s, *(f"{recall.average(b, s):.4f}" for b in BUDGETS), str(recall.counts[s])] for s in SIZES]
-    rows += [[f"recall at IoU {iou}", *(f"{recall.at(iou, b):.4f}" for b in BUDGETS), ""] for iou in (0.5, 0.7)]
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    return "\n".join("  ".join(cell.rjust(w) for cell, w in zip(row, widths, strict=True)) for row in rows)

@@ -6,7 +6,7 @@ page's own font, a tenth of the bytes), and a point tells its value under the po
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
 
@@ -16,6 +16,8 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 52, 22, 34, 42
 _MARKED_POINTS = 24
 # The font's mean width at 11 px: near enough to lay a legend out without measuring text.
 _LETTER = 7.0
+# Of a legend: from a line's sample to its name, from a name to the next sample, from row to row.
+_KEY, _KEY_GAP, _LEGEND_ROW = 21, 12, 18
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +50,16 @@ class Axis:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A series of points in the order of x; those with a y that is not finite are left out."""
+    """A series of points in the order of x; those with a y that is not finite are left out.
+
+    ``marked``: its points are places to look at, and are drawn where there are few.
+    """
 
     name: str
     points: Sequence[tuple[float, float]]
     colour: str
     dashed: bool = False
+    marked: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,13 +83,17 @@ class Chart:
 
     def svg(self) -> str:
         """The chart as one ``<svg>`` element, styled by its own attributes."""
+        legend = _legend_rows(self.lines)
+        more = _LEGEND_ROW * max(0, len(legend) - 1)  # the first row has its place above the drawing anyway
         parts = [
-            f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" xmlns="http://www.w3.org/2000/svg">',
+            f'<svg viewBox="0 0 {WIDTH} {HEIGHT + more}" role="img" xmlns="http://www.w3.org/2000/svg">',
             f"<title>{escape(self.title)}</title>",
+            f'<g transform="translate(0 {more})">' if more else "<g>",
             *self._grid(),
             *(self._bar(bars, bar) for bars in self.bars for bar in bars.bars),
-            *(part for line in self.lines for part in self._line(line)),
-            *_legend(self.lines),
+            *(part for line in reversed(self.lines) for part in self._line(line)),  # the first named lies on top
+            "</g>",
+            *(part for i, row in enumerate(legend) for part in _legend_row(row, 14 + i * _LEGEND_ROW)),
             "</svg>",
         ]
         return "".join(parts)
@@ -124,7 +134,7 @@ class Chart:
         parts = [
             f'<path d="M{path}" fill="none" stroke="{line.colour}" stroke-width="2" stroke-linejoin="round"{dash}/>'
         ]
-        if len(places) <= _MARKED_POINTS and not line.dashed:
+        if len(places) <= _MARKED_POINTS and line.marked:
             for (x, y), (px, py) in zip(finite, places, strict=True):
                 tip = escape(f"{line.name}: {_number(x)} → {y:.4g}")
                 mark = f'<circle cx="{px:.1f}" cy="{py:.1f}" r="3" fill="{line.colour}"><title>{tip}</title></circle>'
@@ -141,17 +151,28 @@ class Chart:
         return f'<rect x="{left:.1f}" y="{top:.1f}" {size} fill="{bars.colour}"><title>{tip}</title></rect>'
 
 
-def _legend(lines: Sequence[Line]) -> list[str]:
-    """What each line is; a lone one is named by the title."""
+def _legend_rows(lines: Sequence[Line]) -> list[list[tuple[float, Line]]]:
+    """The lines in rows that fit the width, each with where it begins; a lone line is named by the title."""
     if len(lines) < 2:
         return []
-    parts, x = [], float(_LEFT)
+    rows: list[list[tuple[float, Line]]] = [[]]
+    x = float(_LEFT)
     for line in lines:
+        width = _KEY + _LETTER * len(line.name)
+        if rows[-1] and x + width > WIDTH:
+            rows.append([])
+            x = float(_LEFT)
+        rows[-1].append((x, line))
+        x += width + _KEY_GAP
+    return rows
+
+
+def _legend_row(row: Sequence[tuple[float, Line]], y: float) -> Iterator[str]:
+    """What each line of the row is."""
+    for x, line in row:
         dash = ' stroke-dasharray="5 4"' if line.dashed else ""
-        parts.append(f'<path d="M{x:.0f} 14h16" stroke="{line.colour}" stroke-width="3"{dash}/>')
-        parts.append(_text(x + 21, 18, line.name))
-        x += 21 + _LETTER * len(line.name) + 12
-    return parts
+        yield f'<path d="M{x:.0f} {y}h16" stroke="{line.colour}" stroke-width="3"{dash}/>'
+        yield _text(x + _KEY, y + 4, line.name)
 
 
 def _text(x: float, y: float, text: str, *, anchor: str = "start", colour: str = "#56616c") -> str:

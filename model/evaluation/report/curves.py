@@ -17,7 +17,8 @@ CURVE_BUDGETS = (1, 2, 3, 5, 7, 10, 20, 30, 50, 70, 100, 200, 300, 500, 700, 100
 # (Okabe and Ito 2008).
 _SHADES = ("#9fd3c7", "#5fb3b3", "#2f8fa8", "#1f6491", "#1b3a6b")
 BLUE, ORANGE, GREEN, GREY = "#0072b2", "#d55e00", "#009e73", "#8a939c"
-_SHARE = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
+# The ticks of what lies between 0 and 1.
+SHARE = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 # A share of fewer proposals is chance, and would be drawn as if it were a finding.
 _FEWEST = 30
 
@@ -34,8 +35,7 @@ def _against_iou(recall: Recall) -> Chart:
         Line(f"N = {n}", list(zip(THRESHOLDS, recall.values["all"][n].tolist(), strict=True)), shade)
         for n, shade in zip(reversed(BUDGETS), reversed(_SHADES), strict=True)
     ]
-    x = Axis("IoU that counts as found", 0.5, 1.0, ticks=(0.5, 0.6, 0.7, 0.8, 0.9, 1.0))
-    return Chart("Recall against IoU", x, Axis("recall", 0, 1, ticks=_SHARE), lines)
+    return Chart("Recall against IoU", iou_axis(), Axis("recall", 0, 1, ticks=SHARE), lines)
 
 
 def _against_number(recall: Recall) -> Chart:
@@ -47,7 +47,7 @@ def _against_number(recall: Recall) -> Chart:
         line("IoU 0.7", ORANGE, [recall.at(0.7, n) for n in CURVE_BUDGETS]),
         line("mean of 0.5 to 0.95 (AR)", GREEN, [recall.average(n) for n in CURVE_BUDGETS]),
     ]
-    return Chart("Recall against the number of proposals", _number_axis(), Axis("recall", 0, 1, ticks=_SHARE), lines)
+    return Chart("Recall against the number of proposals", number_axis(), Axis("recall", 0, 1, ticks=SHARE), lines)
 
 
 def _by_size(recall: Recall) -> Chart:
@@ -57,11 +57,17 @@ def _by_size(recall: Recall) -> Chart:
         for size, colour in sizes.items()
         if recall.counts[size]
     ]
-    y = Axis("average recall", 0, 1, ticks=_SHARE)
-    return Chart("Average recall by the size of the object", _number_axis(), y, lines)
+    y = Axis("average recall", 0, 1, ticks=SHARE)
+    return Chart("Average recall by the size of the object", number_axis(), y, lines)
 
 
-def _number_axis() -> Axis:
+def iou_axis() -> Axis:
+    """The overlap that is asked for."""
+    return Axis("IoU that counts as found", 0.5, 1.0, ticks=(0.5, 0.6, 0.7, 0.8, 0.9, 1.0))
+
+
+def number_axis() -> Axis:
+    """How many proposals a picture has, as the curves have it."""
     return Axis("proposals a picture (N)", CURVE_BUDGETS[0], CURVE_BUDGETS[-1], log=True)
 
 
@@ -70,13 +76,13 @@ def reliability_curves(findings: Findings) -> list[Chart]:
     covered = findings.coverage.covered
     before = measure_reliability(findings.coverage.scores, covered)
     after = measure_reliability(findings.expected(), covered)
-    axis = Axis("score", 0, 1, ticks=_SHARE)
+    axis = Axis("score", 0, 1, ticks=SHARE)
     lines = [
-        Line("perfect", [(0, 0), (1, 1)], GREY, dashed=True),
+        Line("perfect", [(0, 0), (1, 1)], GREY, dashed=True, marked=False),
         Line("the network's own", _points(before), ORANGE),
         Line("calibrated" if findings.is_calibrated else "if calibrated", _points(after), BLUE),
     ]
-    y = Axis("measured share that covers an object", 0, 1, ticks=_SHARE)
+    y = Axis("measured share that covers an object", 0, 1, ticks=SHARE)
     return [Chart("Reliability of the scores", axis, y, lines), _histogram(after)]
 
 
@@ -89,7 +95,7 @@ def _histogram(reliability: Reliability) -> Chart:
     highest = max(10.0, float(reliability.counts.max()))
     y = Axis("proposals", 0.5, 10.0 ** np.ceil(np.log10(highest)), log=True)
     bars = Bars("proposals", _bars(reliability.counts.tolist()), BLUE)
-    return Chart("How many proposals have which score", Axis("score", 0, 1, ticks=_SHARE), y, bars=[bars])
+    return Chart("How many proposals have which score", Axis("score", 0, 1, ticks=SHARE), y, bars=[bars])
 
 
 def picture_histogram(exhibits: Sequence[Exhibit]) -> Chart:
@@ -97,7 +103,7 @@ def picture_histogram(exhibits: Sequence[Exhibit]) -> Chart:
     counts, _ = np.histogram([e.recall for e in exhibits], bins=20, range=(0, 1))
     y = Axis("pictures", 0, max(5.0, 1.1 * float(counts.max())))
     bars = Bars("pictures", _bars(counts.tolist()), BLUE)
-    return Chart("How the pictures did", Axis(f"AR@{BUDGET} of the picture", 0, 1, ticks=_SHARE), y, bars=[bars])
+    return Chart("How the pictures did", Axis(f"AR@{BUDGET} of the picture", 0, 1, ticks=SHARE), y, bars=[bars])
 
 
 def _bars(counts: Sequence[float]) -> list[tuple[float, float, float]]:

@@ -1,5 +1,6 @@
 """The report's page: its style, and the pieces that it is made of, as HTML."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 
@@ -26,8 +27,10 @@ th, td { padding: 6px 12px; border-bottom: 1px solid var(--rule); text-align: ri
 tr:last-child > * { border-bottom: 0 }
 th { font-weight: 600 } thead th { color: var(--soft); font-size: 13px }
 tbody th, thead th:first-child { text-align: left }
+th { white-space: normal } thead th { vertical-align: bottom }
+tbody th { min-width: 170px; overflow-wrap: anywhere }
 .facts td { text-align: left; white-space: normal; overflow-wrap: anywhere }
-.facts th { width: 1%; color: var(--soft); vertical-align: top }
+.facts th { width: 1%; min-width: 0; white-space: nowrap; color: var(--soft); vertical-align: top }
 .gallery { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 300px), 1fr)); gap: 14px }
 figure.card { margin: 0; padding: 0; overflow: hidden }
 figure div { background: #e3e8ec; height: 330px; display: flex; align-items: center; justify-content: center }
@@ -43,6 +46,11 @@ pre { white-space: pre-wrap; overflow-wrap: anywhere; font-size: 12px; line-heig
 """
 # Nothing may be fetched: what a browser shows is in the file.
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+
+
+def shown(value: float, digits: int = 3) -> str:
+    """The figure as text, or a dash where there was nothing to measure."""
+    return f"{value:.{digits}f}" if math.isfinite(value) else "-"
 
 
 def page(title: str, body: Iterable[str]) -> str:

@@ -1,8 +1,9 @@
 """The report on one evaluation, from headline to the weights' provenance."""
 
 import json
-import math
+from collections.abc import Sequence
 
+from model.evaluation.contender import Contender
 from model.evaluation.coverage import COVERING_IOU
 from model.evaluation.findings import Findings
 from model.evaluation.recall import BUDGETS, SIZES
@@ -21,16 +22,20 @@ from model.evaluation.report.page import (
     heading,
     page,
     paragraph,
+    shown,
     table,
     tiles,
 )
+from model.evaluation.report.side_by_side import side_by_side
 from model.evaluation.training_log import TrainingLog
 
 _EXHIBITS = 6
 
 
-def write_report(findings: Findings, log: TrainingLog | None = None) -> str:
+def write_report(findings: Findings, log: TrainingLog | None = None, contenders: Sequence[Contender] = ()) -> str:
     """The report as one HTML document, its charts and pictures inside it.
+
+    ``contenders``: what else was measured on the same pictures, the checkpoint of the findings first.
 
     Raises:
         DataError: a picture of the gallery cannot be read.
@@ -44,6 +49,7 @@ def write_report(findings: Findings, log: TrainingLog | None = None) -> str:
             _lead(findings),
             _headline(findings),
             *_recall(findings),
+            *side_by_side(contenders, [picture.boxes for picture in findings.pictures]),
             *_scores(findings),
             *([] if log is None else _training(log)),
             *_gallery(findings),
@@ -63,23 +69,18 @@ def _headline(findings: Findings) -> str:
     recall = findings.recall
     values = {f"AR@{n}, mean of IoU 0.5 to 0.95": recall.average(n) for n in (10, 100, 1000)}
     values |= {f"recall at IoU 0.5, {n} proposals": recall.at(0.5, n) for n in (100, 1000)}
-    shown = {name: _shown(value) for name, value in values.items()}
-    return tiles(shown | {"expected calibration error of the scores": _shown(findings.figures()["ECE"], 4)})
-
-
-def _shown(value: float, digits: int = 3) -> str:
-    """The figure, or a dash where there was nothing to measure."""
-    return f"{value:.{digits}f}" if math.isfinite(value) else "-"
+    shares = {name: shown(value) for name, value in values.items()}
+    return tiles(shares | {"expected calibration error of the scores": shown(findings.figures()["ECE"], 4)})
 
 
 def _recall(findings: Findings) -> list[str]:
     recall = findings.recall
     rows = [
-        [f"AR, {size}", *(_shown(recall.average(n, size)) for n in BUDGETS), f"{recall.counts[size]:,}"]
+        [f"AR, {size}", *(shown(recall.average(n, size)) for n in BUDGETS), f"{recall.counts[size]:,}"]
         for size in SIZES
         if recall.counts[size]
     ]
-    rows += [[f"recall at IoU {iou}", *(_shown(recall.at(iou, n)) for n in BUDGETS), ""] for iou in (0.5, 0.7)]
+    rows += [[f"recall at IoU {iou}", *(shown(recall.at(iou, n)) for n in BUDGETS), ""] for iou in (0.5, 0.7)]
     return [
         heading("Recall"),
         paragraph(
@@ -180,5 +181,5 @@ def _model(findings: Findings) -> list[str]:
         facts(rows),
         folded("Configuration", json.dumps(checkpoint.config.to_dict(), indent=2)),
         folded("Provenance", json.dumps(checkpoint.provenance, indent=2)),
-        folded("All figures", "\n".join(f"{name}  {_shown(v, 4)}" for name, v in findings.figures().items())),
+        folded("All figures", "\n".join(f"{name}  {shown(v, 4)}" for name, v in findings.figures().items())),
     ]

@@ -78,6 +78,34 @@ def test_eval_writes_a_report_with_the_runs_own_losses(
     assert "none.csv: No such file" in fault(capsys, *command, "--log", tmp_path / "none.csv")
 
 
+def test_baselines_and_other_checkpoints_stand_beside_the_first(
+    run: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    out, report = tmp_path / "figures.json", tmp_path / "report.html"
+    first, second = run / "best.safetensors", run / "last.safetensors"
+    command = ["eval", first, second, "--data", data / "val.json", "--device", "cpu", "--json", out, "--report", report]
+    baselines = ["--baseline", "selective-search", "--baseline", "sliding-window"]
+    assert cli.main([str(a) for a in (*command, *baselines)]) == 0
+    printed = capsys.readouterr().out
+    figures = json.loads(out.read_text())
+    name = load_checkpoint(first).name
+    names = [f"{name} 0 (scenes/{path.name})" for path in (first, second)] + ["selective-search", "sliding-window"]
+    assert list(figures["compared"]) == names
+    for figure, value in figures["compared"][names[0]].items():
+        assert figure == "seconds_per_picture" or figures[figure] == value
+    assert all(row["seconds_per_picture"] > 0 for row in figures["compared"].values())
+    for method in names:
+        recalls = [f"{figures['compared'][method][f'AR@{b}']:.4f}" for b in (1, 10, 100, 300, 1000)]
+        assert f"{method}  {'  '.join(recalls)}".split() in [line.removeprefix("all").split() for line in rows(printed)]
+        assert f">{method}</th>" in report.read_text()
+    assert "Side by side" in report.read_text()
+
+
+def rows(printed: str) -> list[str]:
+    """The table's rows without the count of boxes at their ends."""
+    return [line.strip().rpartition(" ")[0].strip() for line in printed.splitlines()]
+
+
 def test_a_voc_folder_trains_and_is_measured_like_any(tmp_path: Path):
     voc = tmp_path / "voc"
     write_voc(voc, "train", range(4))
@@ -129,6 +157,8 @@ def test_what_cannot_be_done_is_one_line(run: Path, data: Path, tmp_path: Path, 
     )
     assert "epochs must be at least 1" in fault(capsys, "train", "--data", data, "--out", out, "--epochs", "0")
     assert "val.json: No such file" in fault(capsys, "eval", run / "best.safetensors", "--data", tmp_path / "val.json")
+    twice = (run / "best.safetensors", run / "best.safetensors")
+    assert "would both be called" in fault(capsys, "eval", *twice, "--data", data / "val.json")
     release = (
         "weights",
         "release",

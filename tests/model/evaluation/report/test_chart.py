@@ -83,3 +83,16 @@ def test_bars_stand_on_the_axis_and_nothing_leaves_the_drawing():
         assert 0 <= x <= x + width <= WIDTH
         assert 0 <= y <= y + height <= HEIGHT
     assert rects[0].findtext(f"{SVG}title") == "0 to 0.5: 10 things"
+
+
+def test_a_legend_that_is_too_long_goes_on_below_and_pushes_the_drawing_down():
+    lines = [Line(f"a rather long name {i}", [(0, 0), (1, 1)], "#000") for i in range(5)]
+    short, long = (drawn(Chart("t", UNIT, UNIT, some)) for some in (lines[:2], lines))
+    heights = [float(svg.get("viewBox", "").split()[3]) for svg in (short, long)]
+    assert heights[0] == HEIGHT < heights[1]
+    names = {t.text: (float(t.get("x", "nan")), float(t.get("y", "nan"))) for t in long.findall(f"{SVG}text")}
+    assert set(names) == {line.name for line in lines}
+    assert len(set(names.values())) == 5
+    assert all(x + 7 * len(text or "") <= WIDTH for text, (x, _) in names.items())
+    shift = heights[1] - HEIGHT
+    assert max(y for _, y in names.values()) < 34 + shift, "above the drawing"

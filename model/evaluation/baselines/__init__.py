@@ -1,0 +1,1 @@
+"""Proposals without learning, to measure a network against."""
