@@ -33,7 +33,8 @@ def roi_losses(detected: Detected[RoISamples]) -> RoILosses:
     count = max(1, len(labels))
     classification = F.cross_entropy(detected.logits, labels, reduction="sum") / count
     places = (labels != BACKGROUND_CLASS).nonzero()[:, 0]
-    deltas = detected.deltas.unflatten(1, (detected.logits.shape[1], 4))[places, labels[places]]
+    by_class = detected.deltas.reshape(len(labels), detected.logits.shape[1], 4)
+    deltas = by_class[places, labels[places]]
     weights = torch.tensor(BOX_WEIGHTS, device=rois.device)
     targets = encode_boxes(detected.rois.matched[places], rois[places]) * weights
     box = F.smooth_l1_loss(deltas, targets, beta=_SMOOTH_L1_BETA, reduction="sum") / count
