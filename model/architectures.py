@@ -9,13 +9,17 @@ from model.config import (
     HeadConfig,
     InputRule,
     ModelConfig,
+    RefinementConfig,
     SelectionConfig,
     longest_side_rule,
 )
 from model.errors import ConfigError
 from model.structures import Canvas
 
-DEFAULT_ARCHITECTURE = "rpn_regnet_x_400mf_fpn"
+DEFAULT_ARCHITECTURE = "rpn_regnet_x_400mf_fpn_cascade"
+
+# What the name of an architecture with a second stage ends in.
+_CASCADE = "_cascade"
 
 _TORCHVISION_FPN_SIZES = ((32.0,), (64.0,), (128.0,), (256.0,), (512.0,))
 
@@ -40,6 +44,13 @@ def with_input_size(config: ModelConfig, size: int) -> ModelConfig:
     if config.input.fit != "longest":
         raise ConfigError(f"--input-size: {config.architecture} is fed by its {config.input.fit} side")
     return replace(config, input=longest_side_rule(size))
+
+
+def without_refinement(config: ModelConfig) -> ModelConfig:
+    """The same network without its second stage, if it has one."""
+    if config.refinement is None:
+        return config
+    return replace(config, architecture=config.architecture.removesuffix(_CASCADE), refinement=None)
 
 
 def _shortest_side_rule(size: int, max_size: int) -> InputRule:
@@ -120,8 +131,15 @@ def _regnet_x_400mf() -> ModelConfig:
             sizes=((10.0, 13.6, 18.5), (25.2, 34.3, 46.7), (63.5, 86.4, 117.6), (160.0, 217.7, 300.0)),
             convention="centred",
         ),
+        head=HeadConfig(prior=0.01),
         input=longest_side_rule(320),
     )
+
+
+def _regnet_x_400mf_cascade() -> ModelConfig:
+    """The default with a second stage."""
+    plain = _regnet_x_400mf()
+    return replace(plain, architecture=plain.architecture + _CASCADE, refinement=RefinementConfig())
 
 
 ARCHITECTURES: dict[str, Callable[[], ModelConfig]] = {
@@ -133,4 +151,5 @@ ARCHITECTURES: dict[str, Callable[[], ModelConfig]] = {
     "rpn_mobilenet_v3_large_fpn": _mobilenet("mobilenet_v3_large_fpn", _shortest_side_rule(800, 1333), 1000),
     "rpn_mobilenet_v3_large_320_fpn": _mobilenet("mobilenet_v3_large_320_fpn", _shortest_side_rule(320, 640), 150),
     "rpn_regnet_x_400mf_fpn": _regnet_x_400mf,
+    "rpn_regnet_x_400mf_fpn_cascade": _regnet_x_400mf_cascade,
 }

@@ -62,18 +62,25 @@ class HeadConfig:
     """The sliding head: ``convolutions`` of 3x3, then the sibling 1x1 convolutions.
 
     ``objectness="sigmoid"`` has one output per anchor (k); ``"softmax"`` has the paper's two (2k: the k background
-    scores, then the k foreground scores). ``channels=None`` keeps the features' own width.
+    scores, then the k foreground scores). ``channels=None`` keeps the features' own width. ``prior`` is the objectness
+    that a fresh head gives every anchor: 0.5 is the paper's, 0.01 RetinaNet's (Lin et al. 2017, section 4.1), without
+    which a loss over all anchors starts with the background's sheer number.
     """
 
     channels: int | None = None
     convolutions: int = 1
     objectness: Literal["sigmoid", "softmax"] = "sigmoid"
+    prior: float = 0.5
 
     def __post_init__(self) -> None:
         if self.objectness not in ("sigmoid", "softmax"):
             raise ConfigError(f"head: objectness must be 'sigmoid' or 'softmax', not {self.objectness!r}")
         if self.convolutions < 1:
             raise ConfigError(f"head: needs at least one convolution, not {self.convolutions}")
+        if not 0 < self.prior < 1:
+            raise ConfigError(f"head: prior must lie between 0 and 1, not {self.prior}")
+        if self.prior != 0.5 and self.objectness == "softmax":
+            raise ConfigError("head: prior is for objectness 'sigmoid'")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +101,29 @@ class SelectionConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class RefinementConfig:
+    """The second stage: the best boxes of the first are scored and moved once more.
+
+    ``proposals``: how many of each picture, after NMS at ``nms_iou``, whatever a caller asks for, so that ten proposals
+    are the first ten of a hundred; ``grid``: points across a box and down it at which features are sampled,
+    ``channels`` of them; ``hidden``: the width of the two layers that read them.
+    """
+
+    proposals: int = 1000
+    nms_iou: float = 0.8  # looser than the last NMS: boxes that are near one another may part
+    grid: int = 7
+    channels: int = 32
+    hidden: int = 256
+
+    def __post_init__(self) -> None:
+        for name in ("proposals", "grid", "channels", "hidden"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"refinement: {name} must be at least 1, not {getattr(self, name)}")
+        if not 0 < self.nms_iou <= 1:
+            raise ConfigError(f"refinement: nms_iou must lie in (0, 1], not {self.nms_iou}")
+
+
+@dataclass(frozen=True, slots=True)
 class ModelConfig:
     """A whole network: all that is needed to build it and to feed it."""
 
@@ -103,6 +133,7 @@ class ModelConfig:
     input: InputRule
     head: HeadConfig = field(default_factory=HeadConfig)
     selection: SelectionConfig = field(default_factory=SelectionConfig)
+    refinement: RefinementConfig | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; `from_dict` reverses it."""
@@ -171,6 +202,7 @@ __all__ = [
     "HeadConfig",
     "InputRule",
     "ModelConfig",
+    "RefinementConfig",
     "SelectionConfig",
     "build_dataclass",
     "longest_side_rule",

@@ -11,7 +11,8 @@ from model.checkpoints.restore import restore_network
 from model.device import choose_device
 from model.errors import DeviceError, DeviceOutOfMemory
 from model.network.network import ProposalNetwork
-from model.network.selection import SelectedBoxes, select_proposals
+from model.network.proposing import propose
+from model.network.selection import SelectedBoxes
 from model.structures import Canvas, ImageSize, ModelInfo, PixelArray, Placement, Proposals, Selection
 
 
@@ -99,8 +100,8 @@ class Predictor:
     ) -> list[SelectedBoxes]:
         sizes = [(p.content.width, p.content.height) for p in placements]
         contents = torch.tensor(sizes, dtype=torch.float32, device=self._device)
-        scored = self._network(torch.from_numpy(pixels).to(self._device), contents)
-        return select_proposals(scored, contents, self._selection, selections, self._calibration)
+        on_device = torch.from_numpy(pixels).to(self._device)
+        return propose(self._network, on_device, contents, self._selection, selections, self._calibration)
 
 
 def _whole(canvas: Canvas) -> Placement:

@@ -82,10 +82,18 @@ def _stages(provenance: dict[str, Any]) -> str:
         recipe = training.get("recipe", {})
         stages.append(
             f"`{stage.get('command', 'rpn train')}`: {training.get('epochs_done', '?')} epochs, "
-            f"{training.get('steps_done', '?')} steps of {recipe.get('batch_size', '?')} pictures, "
+            f"{training.get('steps_done', '?')} steps of {_pictures_a_step(training)} pictures, "
             f"learning rate {recipe.get('learning_rate', '?')}, seed {recipe.get('seed', '?')}, "
             f"{training.get('step_seconds', 0) / 60:.0f} minutes of steps on {stage.get('hardware', '?')}, "
             f"torch {stage.get('torch', '?')}."
         )
         stage = stage.get("started_from")
     return "\n".join(f"{number}. {text}" for number, text in enumerate(reversed(stages), 1))
+
+
+def _pictures_a_step(training: dict[str, Any]) -> int | str:
+    """A step takes several batches where gradients are accumulated or processes train together."""
+    recipe = training.get("recipe", {})
+    if "batch_size" not in recipe:
+        return "?"
+    return int(recipe["batch_size"]) * int(recipe.get("accumulate", 1)) * int(training.get("processes", 1))

@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
-from torch import nn
+from torch import Tensor, nn
 
 from model.checkpoints.checkpoint import Checkpoint
 from model.checkpoints.detector import DetectorCheckpoint
+from model.config import ModelConfig
 from model.errors import CheckpointError, ConfigError
 from model.network.detector import Detector, build_detector
 from model.network.network import ProposalNetwork, build_network
@@ -37,6 +38,22 @@ def restore_detector(detector: DetectorCheckpoint, path: Path) -> Detector:
         raise CheckpointError(f"{path}: {error}") from error
     _fill(network, detector.checkpoint, path)
     return network.eval()
+
+
+def fitting_weights(checkpoint: Checkpoint, config: ModelConfig, path: Path) -> dict[str, Tensor]:
+    """The checkpoint's weights, float32, that a network of another config has by the same name and in the same shape.
+
+    Raises:
+        CheckpointError: the checkpoint is unsound, or none of its backbone fits.
+    """
+    source = restore_network(checkpoint, path).state_dict()
+    wanted = build_network(config).state_dict()
+    fitting = {name: t for name, t in source.items() if name in wanted and wanted[name].shape == t.shape}
+    if not any(name.startswith("backbone.") and t.ndim > 1 for name, t in fitting.items()):
+        raise CheckpointError(
+            f"{path}: no weights of its backbone, {checkpoint.config.backbone.name}, fit {config.architecture}"
+        )
+    return fitting
 
 
 def _fill(network: nn.Module, checkpoint: Checkpoint, path: Path) -> None:

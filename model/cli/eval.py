@@ -18,7 +18,7 @@ from model.evaluation.report.report import write_report
 from model.evaluation.training_log import TrainingLog, read_log
 from model.predictor import Predictor
 from model.training.annotations import read_annotations
-from model.training.loop import LOG_FILE
+from model.training.run_folder import LOG_FILE
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

@@ -4,33 +4,51 @@ import argparse
 import logging
 import platform
 import shlex
-import signal
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from model.allocator import keep_freed_memory
-from model.architectures import ARCHITECTURES, DEFAULT_ARCHITECTURE, architecture, with_input_size
+from model.architectures import ARCHITECTURES, DEFAULT_ARCHITECTURE, architecture, with_input_size, without_refinement
 from model.checkpoints.checkpoint import Checkpoint, load_checkpoint
-from model.checkpoints.restore import restore_network
+from model.checkpoints.restore import fitting_weights
 from model.cli.data_argument import FOLDER
 from model.cli.objective_argument import add_objective, objective_of
+from model.cli.rules_argument import add_rules, rules_of
 from model.config import ModelConfig
-from model.device import choose_device
 from model.errors import DataError
 from model.training.annotations import AnnotatedPicture, read_annotations
-from model.training.loop import STATE_FILE, Run, Trainer
+from model.training.event_log import require_tensorboard
+from model.training.folder_lock import locked
+from model.training.loop import Trainer
+from model.training.ranks import Ranks, join_ranks
 from model.training.recipe import Recipe
+from model.training.run import Run
+from model.training.run_folder import EVENTS_FOLDER, STATE_FILE
 from model.training.splits import split_file
 
+log = logging.getLogger(__name__)
+
 _DEFAULTS = Recipe()
+_ABOUT = """
+Train a network. The run's folder is locked while it trains. Ctrl-C or SIGTERM ends the step, saves the state and stops;
+the same command then goes on, to the bit on a CPU, and is refused where its settings or data are others.
+"""
+_SEVERAL = """
+Several GPUs of one machine: `torchrun --standalone --nproc-per-node 2 --no-python rpn train ...` (or
+`-m service.cli train ...` in place of `--no-python rpn train ...`), one process for each, with the options above. A
+step then takes 2 x --batch-size x --accumulate pictures; --learning-rate is used as it is.
+"""
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Declare the command."""
-    parser = subparsers.add_parser("train", help="train a network on COCO or PASCAL VOC data")
+    parser = subparsers.add_parser(
+        "train", help="train a network on COCO or PASCAL VOC data", description=_ABOUT, epilog=_SEVERAL
+    )
     parser.set_defaults(run=run)
     add = parser.add_argument
     add("--data", type=Path, required=True, help=FOLDER)
@@ -38,25 +56,33 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     add("--name", help="the model's name in its checkpoint (default: the name of --data)")
     add(
         "--architecture",
-        default=DEFAULT_ARCHITECTURE,
         choices=list(ARCHITECTURES),
         metavar="NAME",
-        help=f"one of {', '.join(ARCHITECTURES)} (default: %(default)s)",
+        help=f"one of {', '.join(ARCHITECTURES)} (default: that of --from, or else {DEFAULT_ARCHITECTURE})",
     )
-    add(
-        "--from",
-        dest="start",
-        type=Path,
-        help="a checkpoint to start from; its architecture is taken (a detector's RoI heads start fresh)",
-    )
+    add("--from", dest="start", type=Path, help="a checkpoint to start from: whatever of its weights fits")
     add("--input-size", type=int, help="the longest side in pixels, instead of the architecture's")
     add("--epochs", type=int, default=_DEFAULTS.epochs, help="default: %(default)s")
-    add("--batch-size", type=int, default=_DEFAULTS.batch_size, help="default: %(default)s")
+    add("--batch-size", type=int, default=_DEFAULTS.batch_size, help="pictures a batch (default: %(default)s)")
+    add(
+        "--accumulate",
+        type=int,
+        default=_DEFAULTS.accumulate,
+        metavar="N",
+        help="batches whose mean gradient makes one step, where memory holds no larger batch (default: %(default)s)",
+    )
     add("--learning-rate", type=float, default=_DEFAULTS.learning_rate, help="default: %(default)s")
+    add_rules(parser)
     add("--precision", choices=("fp32", "bf16"), default=_DEFAULTS.precision, help="default: %(default)s")
+    add("--sync-norm", action="store_true", help="with torchrun on GPUs: batch norm over the batches of all processes")
     add("--seed", type=int, default=_DEFAULTS.seed, help="default: %(default)s")
     add("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
     add("--workers", type=int, default=1, help="processes that decode pictures (default: %(default)s)")
+    add(
+        "--tensorboard",
+        action="store_true",
+        help=f"curves in {EVENTS_FOLDER}/ in the run's folder; needs the extra of that name",
+    )
     add("--limit", type=int, help="use only the first so many pictures of each file, for a trial")
     add_objective(parser)
 
@@ -64,46 +90,78 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 def run(arguments: argparse.Namespace) -> int:
     """Train, and say where the checkpoints are."""
     keep_freed_memory()
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    start = load_checkpoint(arguments.start) if arguments.start else None
-    config = _config(arguments, start)
-    recipe = Recipe(
-        epochs=arguments.epochs,
-        batch_size=arguments.batch_size,
-        learning_rate=arguments.learning_rate,
-        precision=arguments.precision,
-        seed=arguments.seed,
-    )
-    pictures = _pictures(arguments.data, "train", arguments.limit)
-    trainer = Trainer(
-        Run(
-            name=arguments.name or arguments.data.resolve().name,
-            config=config,
-            recipe=recipe,
-            train=pictures,
-            validation=_pictures(arguments.data, "val", arguments.limit),
-            folder=arguments.out,
-            device=choose_device(arguments.device),
-            objective=objective_of(arguments, config, pictures),
-            workers=arguments.workers,
-            start=None if start is None else dict(restore_network(start, arguments.start).state_dict()),
-            provenance=_provenance(start),
-        )
-    )
-    for stop in (signal.SIGINT, signal.SIGTERM):  # also where a shell started us in the background, deaf to Ctrl-C
-        signal.signal(stop, signal.default_int_handler)
-    try:
-        trainer.train()
-    except KeyboardInterrupt:
-        print(f"stopped; the same command goes on from {arguments.out / STATE_FILE}")  # noqa: T201
-        raise
-    print(f"checkpoints are in {arguments.out}")  # noqa: T201 - a command's answer
+    if arguments.tensorboard:
+        require_tensorboard()
+    with join_ranks(arguments.device) as ranks:
+        # One process speaks for all; the others have only warnings to say.
+        logging.basicConfig(level=logging.INFO if ranks.is_first else logging.WARNING, format="%(message)s")
+        described = _described(arguments, ranks)
+        with locked(arguments.out) if ranks.is_first else nullcontext():
+            _train(Trainer(described, ranks=ranks))
     return 0
 
 
+def _described(arguments: argparse.Namespace, ranks: Ranks) -> Run:
+    start = load_checkpoint(arguments.start) if arguments.start else None
+    config = _config(arguments, start)
+    pictures = _pictures(arguments.data, "train", arguments.limit)
+    return Run(
+        name=arguments.name or arguments.data.resolve().name,
+        config=config,
+        recipe=_recipe(arguments),
+        train=pictures,
+        validation=_pictures(arguments.data, "val", arguments.limit),
+        folder=arguments.out,
+        device=ranks.device,
+        objective=objective_of(arguments, config, pictures),
+        workers=arguments.workers,
+        start=None if start is None else _start(start, config, arguments.start),
+        start_digest="" if start is None else start.digest,
+        provenance=_provenance(start),
+        tensorboard=arguments.tensorboard,
+    )
+
+
+def _train(trainer: Trainer) -> None:
+    folder, speaks = trainer.run.folder, trainer.ranks.is_first
+    try:
+        trainer.train()
+    except KeyboardInterrupt:
+        if speaks and (folder / STATE_FILE).exists():
+            print(f"stopped; the same command goes on from {folder / STATE_FILE}")  # noqa: T201
+        raise
+    if speaks:
+        print(f"checkpoints are in {folder}")  # noqa: T201 - a command's answer
+
+
+def _recipe(arguments: argparse.Namespace) -> Recipe:
+    return Recipe(
+        epochs=arguments.epochs,
+        batch_size=arguments.batch_size,
+        accumulate=arguments.accumulate,
+        learning_rate=arguments.learning_rate,
+        precision=arguments.precision,
+        sync_norm=arguments.sync_norm,
+        seed=arguments.seed,
+        rules=rules_of(arguments),
+    )
+
+
 def _config(arguments: argparse.Namespace, start: Checkpoint | None) -> ModelConfig:
-    config = architecture(arguments.architecture) if start is None else start.config
+    if start is None or arguments.architecture is not None:
+        config = architecture(arguments.architecture or DEFAULT_ARCHITECTURE)
+    else:
+        config = start.config
+    if arguments.objective == "detection":
+        config = without_refinement(config)  # the RoI heads are its second stage
     return config if arguments.input_size is None else with_input_size(config, arguments.input_size)
+
+
+def _start(start: Checkpoint, config: ModelConfig, path: Path) -> dict[str, torch.Tensor]:
+    weights = fitting_weights(start, config, path)
+    if left := len(start.state_dict) - len(weights):
+        log.info("%s: %d of its %d weights do not fit %s", path, left, len(start.state_dict), config.architecture)
+    return weights
 
 
 def _pictures(folder: Path, split: str, limit: int | None) -> list[AnnotatedPicture]:

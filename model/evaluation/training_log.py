@@ -9,7 +9,7 @@ from model.errors import DataError
 
 _EPOCH = "epoch"
 # Counters, not measures of how well it goes.
-_COUNTERS = {_EPOCH, "steps", "seconds", "learning_rate"}
+_COUNTERS = {_EPOCH, "steps", "seconds", "learning_rate", "pictures_per_second"}
 # How the names of recall figures begin; see `Recall.to_dict`.
 _RECALL = ("AR@", "R@")
 

@@ -1,5 +1,6 @@
 """The RPN head: a small network slid over the feature map (Faster R-CNN, section 3.1 and figure 3, left)."""
 
+import math
 from itertools import pairwise
 
 import torch
@@ -32,6 +33,8 @@ class RPNHead(nn.Module):
             if isinstance(layer, nn.Conv2d) and layer.bias is not None:
                 nn.init.normal_(layer.weight, std=0.01)  # the paper's, section 3.1.3
                 nn.init.zeros_(layer.bias)
+        if config.objectness == "sigmoid" and self.cls_logits.bias is not None:
+            nn.init.constant_(self.cls_logits.bias, math.log(config.prior / (1 - config.prior)))
 
     def forward(self, features: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
         """Per level: objectness logits (N, R_l) and deltas (N, R_l, 4), in the anchors' order."""

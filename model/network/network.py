@@ -7,18 +7,31 @@ from model.network.anchors import AnchorGenerator
 from model.network.backbones import Backbone, build_backbone
 from model.network.head import RPNHead
 from model.network.normalisation import Normalisation
+from model.network.refinement import RefinementHead
 from model.network.rpn import RegionProposalNetwork, ScoredAnchors
 from model.structures import Canvas
 
 
 class ProposalNetwork(nn.Module):
-    """Backbone and RPN. State-dict names are torchvision's detection models': ``backbone.*``, ``rpn.head.*``."""
+    """Backbone, RPN, and where the config has one a second stage.
 
-    def __init__(self, *, backbone: Backbone, rpn: RegionProposalNetwork, normalisation: Normalisation) -> None:
+    State-dict names are torchvision's detection models': ``backbone.*``, ``rpn.head.*``; the second stage's are
+    ``refinement.*``.
+    """
+
+    def __init__(
+        self,
+        *,
+        backbone: Backbone,
+        rpn: RegionProposalNetwork,
+        normalisation: Normalisation,
+        refinement: RefinementHead | None = None,
+    ) -> None:
         super().__init__()
         self.backbone = backbone
         self.rpn = rpn
         self.normalisation = normalisation
+        self.refinement = refinement
 
     def forward(self, pixels: Tensor, contents: Tensor) -> ScoredAnchors:
         """Score every anchor of N pictures: pixels uint8 (N, H, W, 3), contents float32 (N, 2) as (width, height)."""
@@ -41,4 +54,8 @@ def build_network(config: ModelConfig) -> ProposalNetwork:
     anchor_generator = AnchorGenerator(config.anchors, backbone.strides)
     head = RPNHead(config.head, backbone.out_channels, config.anchors.per_location)
     rpn = RegionProposalNetwork(head=head, anchor_generator=anchor_generator)
-    return ProposalNetwork(backbone=backbone, rpn=rpn, normalisation=Normalisation(config.input))
+    refinement = None
+    if config.refinement is not None:
+        refinement = RefinementHead(config.refinement, backbone.out_channels, backbone.strides)
+    normalisation = Normalisation(config.input)
+    return ProposalNetwork(backbone=backbone, rpn=rpn, normalisation=normalisation, refinement=refinement)

@@ -1,6 +1,6 @@
 """The Region Proposal Network proper: head and anchors, without the backbone (Faster R-CNN, section 3.1)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from torch import Tensor, nn
 
@@ -14,12 +14,14 @@ class ScoredAnchors:
     """What the network says of every anchor of a batch, level by level.
 
     ``logits``: objectness logits, L times (N, R_l); ``deltas``: L times (N, R_l, 4); ``anchors``: L times R_l, the
-    same for every picture, since a batch has one canvas.
+    same for every picture, since a batch has one canvas. ``features``: L times (N, C, H_l, W_l), the maps that they
+    were scored from, for a second stage.
     """
 
     logits: list[Tensor]
     deltas: list[Tensor]
     anchors: list[LevelAnchors]
+    features: list[Tensor] = field(default_factory=list)
 
 
 class RegionProposalNetwork(nn.Module):
@@ -34,4 +36,4 @@ class RegionProposalNetwork(nn.Module):
         """Score the anchors of the maps (N, C, H_l, W_l) of pictures on this canvas."""
         logits, deltas = self.head(features)
         maps = tuple((int(f.shape[-2]), int(f.shape[-1])) for f in features)
-        return ScoredAnchors(logits, deltas, self.anchor_generator(canvas, maps, features[0].device))
+        return ScoredAnchors(logits, deltas, self.anchor_generator(canvas, maps, features[0].device), features)

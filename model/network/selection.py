@@ -17,6 +17,7 @@ from model.config import SelectionConfig
 from model.network.anchors import LevelAnchors
 from model.network.box_coding import decode_deltas
 from model.network.calibration import Calibration
+from model.network.refinement import RefinedBoxes
 from model.network.rpn import ScoredAnchors
 from model.structures import Selection
 
@@ -62,6 +63,36 @@ def select_proposals(
         )
         for n, selection in enumerate(selections)
     ]
+
+
+def select_refined(
+    refined: Sequence[RefinedBoxes],
+    contents: Tensor,
+    config: SelectionConfig,
+    selections: Sequence[Selection],
+    calibration: Calibration | None = None,
+) -> list[SelectedBoxes]:
+    """The same from the second stage's boxes, one `RefinedBoxes` a picture; NMS is across levels."""
+    return [
+        _refined(boxes, content, config, selection, calibration)
+        for boxes, content, selection in zip(refined, contents, selections, strict=True)
+    ]
+
+
+def _refined(
+    refined: RefinedBoxes,
+    content: Tensor,
+    config: SelectionConfig,
+    selection: Selection,
+    calibration: Calibration | None,
+) -> SelectedBoxes:
+    boxes = torch.minimum(refined.boxes.clamp(min=0), content.repeat(2))
+    scores = refined.logits.sigmoid()
+    served = scores if calibration is None else calibration(scores)
+    keep = ((boxes[:, 2:] - boxes[:, :2]) >= config.min_side).all(dim=-1) & boxes.isfinite().all(dim=-1)
+    keep &= (scores >= config.score_threshold) & (served >= selection.score_threshold)
+    level = torch.zeros(int(keep.sum()), dtype=torch.int64, device=boxes.device)
+    return _suppress(_Scored(boxes[keep], scores[keep], served[keep], level), config, selection)
 
 
 @dataclass(frozen=True, slots=True)

@@ -109,12 +109,17 @@ class CanvasBatchSampler(Sampler[list[tuple[int, int]]]):
 
     What is left over at an epoch's end makes smaller batches, so that every picture is seen once an epoch. ``epoch``
     chooses the order; the first ``start`` batches of it are skipped, for a run that is resumed.
+
+    Of several processes, the ``rank``-th of ``ranks`` takes every ``ranks``-th batch of the one order. Where they do
+    not come out even, the order begins again until all have as many: at most ``ranks - 1`` batches are seen twice.
     """
 
-    def __init__(self, dataset: CanvasDataset, batch_size: int, seed: int) -> None:
+    def __init__(self, dataset: CanvasDataset, batch_size: int, seed: int, rank: int = 0, ranks: int = 1) -> None:
         self.canvases = [dataset.rule.place(p.size).canvas for p in dataset.pictures]
         self.batch_size = batch_size
         self.seed = seed
+        self.rank = rank
+        self.ranks = ranks
         self.epoch = 0
         self.start = 0
 
@@ -128,15 +133,19 @@ class CanvasBatchSampler(Sampler[list[tuple[int, int]]]):
             if len(row) == self.batch_size:
                 batches.append(gathered.pop(self.canvases[index]))
         batches += gathered.values()
-        yield from (batches[i] for i in random.permutation(len(batches))[self.start :])
+        order = np.resize(
+            random.permutation(len(batches)), self.in_epoch * self.ranks
+        )  # begins again where it is short
+        yield from (batches[i] for i in order[self.rank :: self.ranks][self.start :])
 
     def __len__(self) -> int:
         return self.in_epoch - self.start
 
     @property
     def in_epoch(self) -> int:
-        """The batches of a whole epoch."""
-        return sum(-(-count // self.batch_size) for count in Counter(self.canvases).values())
+        """The batches of a whole epoch that each process takes."""
+        batches = sum(-(-count // self.batch_size) for count in Counter(self.canvases).values())
+        return -(-batches // self.ranks)
 
 
 def collate(samples: Sequence[CanvasSample]) -> Batch:

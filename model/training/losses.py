@@ -1,57 +1,89 @@
 """The two losses of the RPN (Faster R-CNN, equation 1)."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-from model.network.box_coding import encode_boxes
+from model.network.box_coding import decode_deltas
 from model.network.rpn import ScoredAnchors
+from model.training.assignment import BACKGROUND, FOREGROUND, IGNORED, Assignment, Candidates
+from model.training.box_loss import aligned_iou, giou, l1, smooth_l1
 from model.training.dataset import Batch
-from model.training.matcher import Matcher
-from model.training.sampler import AnchorSampler
+from model.training.objectness_loss import confident_background, cross_entropy, focal, quality_focal
+from model.training.rules import Rules
 
-# Where smooth L1 turns from a square into a line; the value of py-faster-rcnn (sigma 3), torchvision and detectron2.
-_SMOOTH_L1_BETA = 1.0 / 9
+_OBJECTNESS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "bce": cross_entropy,
+    "focal": focal,
+    "quality": quality_focal,
+}
+_BOX: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {"smooth_l1": smooth_l1, "l1": l1, "giou": giou}
 
 
 @dataclass(frozen=True, slots=True)
 class Losses:
-    """``objectness`` and ``box``, scalars; their sum is what is minimised."""
+    """``objectness`` and ``box``, scalars, weighted as the rules say; their sum is what is minimised."""
 
     objectness: Tensor
     box: Tensor
 
     @property
     def total(self) -> Tensor:
-        """The weighted sum. Both are normalised by the sampled anchors, so the weights are one (as torchvision's)."""
+        """The sum."""
         return self.objectness + self.box
 
+    def named(self) -> dict[str, Tensor]:
+        """The two by their names."""
+        return {"objectness": self.objectness, "box": self.box}
 
-def rpn_losses(
-    scored: ScoredAnchors,
-    batch: Batch,
-    matcher: Matcher,
-    sampler: AnchorSampler,
-    generator: torch.Generator | None = None,
-) -> Losses:
-    """Binary cross-entropy on the sampled anchors' objectness, smooth L1 on the foreground's deltas.
 
-    The first is the mean over the sampled anchors, the second the sum over the foreground divided by the number of
-    sampled anchors, so that a picture with few objects weighs no more than one with many.
+def rpn_losses(scored: ScoredAnchors, batch: Batch, rules: Rules, generator: torch.Generator | None = None) -> Losses:
+    """The losses of a batch's scored anchors; ``generator`` draws the sampled ones.
+
+    By the classic rules the first is the mean over the sampled anchors, the second the sum over the foreground divided
+    by the number of sampled anchors, so that a picture with few objects weighs no more than one with many.
     """
-    anchors = torch.cat([level.boxes for level in scored.anchors])  # (R, 4)
-    centres = torch.cat([level.centres for level in scored.anchors])
+    candidates = Candidates.of(scored, batch)
     logits = torch.cat(scored.logits, dim=1).float()  # (N, R)
     deltas = torch.cat(scored.deltas, dim=1).float()  # (N, R, 4)
-    competing = (centres < batch.contents[:, None, :]).all(dim=-1)
-    assignment = matcher(anchors, competing, batch.boxes, batch.counts, batch.ignored)
-    foreground, background = sampler(assignment.labels, generator)
-    sampled = foreground | background
-    count = sampled.sum().clamp(min=1)
-    objectness = F.binary_cross_entropy_with_logits(logits[sampled], foreground[sampled].float(), reduction="sum")
+    assignment = (rules.atss if rules.assignment == "atss" else rules.matcher)(candidates, batch)
+    foreground, background = _trained_on(assignment, logits, rules, generator)
     picture, place = foreground.nonzero(as_tuple=True)
-    targets = encode_boxes(batch.boxes[picture, assignment.matched[picture, place]], anchors[place])
-    box = F.smooth_l1_loss(deltas[picture, place], targets, beta=_SMOOTH_L1_BETA, reduction="sum")
-    return Losses(objectness / count, box / count)
+    boxes = batch.boxes[picture, assignment.matched[picture, place]]
+    anchors, predicted = candidates.anchors[place], deltas[picture, place]
+    targets = foreground.float()
+    if rules.objectness == "quality":
+        targets[picture, place] = aligned_iou(decode_deltas(predicted.detach(), anchors), boxes)
+    trained = foreground | background
+    objectness = _OBJECTNESS[rules.objectness](logits[trained], targets[trained]).sum()
+    box = _BOX[rules.box](predicted, anchors, boxes).sum()
+    counts = {
+        "anchors": trained.sum(),
+        "foreground": foreground.sum(),
+        "places": torch.tensor(_places(candidates) * len(logits)),
+    }
+    return Losses(
+        objectness / counts["anchors" if rules.objectness == "bce" else "foreground"].clamp(min=1),
+        rules.box_weight * box / counts[rules.box_per].clamp(min=1),
+    )
+
+
+def _trained_on(
+    assignment: Assignment, logits: Tensor, rules: Rules, generator: torch.Generator | None
+) -> tuple[Tensor, Tensor]:
+    """Foreground and background, bool (N, R), that the losses see."""
+    labels = assignment.labels
+    if rules.ignore_confident is not None:
+        doubtful = confident_background(logits, labels == BACKGROUND, rules.ignore_confident)
+        labels = labels.masked_fill(doubtful, IGNORED)
+    if rules.objectness == "bce":
+        return rules.sampler(labels, generator)
+    return labels == FOREGROUND, labels == BACKGROUND
+
+
+def _places(candidates: Candidates) -> int:
+    """The places of all feature maps: anchors that follow one another share a place."""
+    changed = (candidates.centres[1:] != candidates.centres[:-1]).any(dim=-1)
+    return 1 + int(changed.sum())

@@ -6,29 +6,35 @@ from typing import Any, Literal
 
 from model.errors import ConfigError
 from model.training.augmentation import AugmentationConfig
-from model.training.matcher import Matcher
-from model.training.sampler import AnchorSampler
+from model.training.refinement_loss import RefinementRules
+from model.training.rules import DEFAULT_RULES, RULES, Rules
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """How a network is trained. The defaults suit training from scratch in batches of 16."""
+    """How a network is trained. The defaults suit training from scratch in batches of 16.
+
+    A step of the optimizer takes ``accumulate`` batches of ``batch_size`` pictures in each process; steps are what
+    ``warmup_steps`` and ``ema_decay`` count. ``sync_norm``: batch norm over the batches of all processes.
+    """
 
     epochs: int = 12
     batch_size: int = 16
+    accumulate: int = 1
     learning_rate: float = 1e-3  # AdamW's usual rate for convolutional networks from scratch
     weight_decay: float = 0.05  # AdamW's usual companion; norms and biases are spared
     warmup_steps: int = 300
     clip_norm: float = 10.0  # far above a healthy step's norm: only an outlier's step is shortened
     ema_decay: float = 0.998  # averages about the last 500 steps, under two epochs of 5,000 pictures
     precision: Literal["fp32", "bf16"] = "fp32"
+    sync_norm: bool = False
     seed: int = 0
     augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
-    matcher: Matcher = field(default_factory=Matcher)
-    sampler: AnchorSampler = field(default_factory=AnchorSampler)
+    rules: Rules = RULES[DEFAULT_RULES]
+    refinement: RefinementRules = field(default_factory=RefinementRules)
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size"):
+        for name in ("epochs", "batch_size", "accumulate"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"recipe: {name} must be at least 1, not {getattr(self, name)}")
         if not self.learning_rate > 0:

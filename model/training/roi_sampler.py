@@ -8,9 +8,9 @@ from torch.nn import functional as F
 from torchvision.ops import box_area, box_iou
 
 from model.errors import ConfigError
+from model.training.assignment import BACKGROUND, FOREGROUND, IGNORED
 from model.training.classes import BACKGROUND_CLASS
 from model.training.dataset import Batch
-from model.training.matcher import BACKGROUND, FOREGROUND, IGNORED
 from model.training.sampler import AnchorSampler
 
 

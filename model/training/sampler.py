@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from model.training.matcher import BACKGROUND, FOREGROUND
+from model.training.assignment import BACKGROUND, FOREGROUND
 
 
 @dataclass(frozen=True, slots=True)

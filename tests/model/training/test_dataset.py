@@ -54,6 +54,19 @@ def test_every_picture_once_an_epoch_in_batches_of_one_canvas(pictures: list[Ann
     assert len(sampler) == 3
 
 
+@pytest.mark.parametrize(("ranks", "each"), [(2, 3), (3, 2), (5, 1), (7, 1)])
+def test_processes_share_the_batches_of_one_order(pictures: list[AnnotatedPicture], ranks: int, each: int):
+    dataset = CanvasDataset(pictures, RULE)
+    alone = list(CanvasBatchSampler(dataset, batch_size=3, seed=0))
+    shares = [list(CanvasBatchSampler(dataset, 3, 0, rank, ranks)) for rank in range(ranks)]
+    assert [len(share) for share in shares] == [each] * ranks, "each must take as many steps as the others"
+    rounds = [batch for together in zip(*shares, strict=True) for batch in together]
+    assert rounds == (alone * 2)[: each * ranks], "where batches are short, the order begins again"
+    resumed = CanvasBatchSampler(dataset, 3, 0, 1, ranks)
+    resumed.start = 1
+    assert list(resumed) == shares[1][1:]
+
+
 def test_collate_pads_the_boxes(pictures: list[AnnotatedPicture]):
     dataset = CanvasDataset([replace(p, boxes=p.boxes[:n]) for n, p in enumerate(pictures[:3])], RULE)
     batch = collate([dataset[i, 0] for i in range(3)])

@@ -1,13 +1,17 @@
 """Training for real, on drawn scenes: it learns, it stops and goes on to the bit, and its checkpoints can be served."""
 
 import csv
+import os
+import signal
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from model.checkpoints.checkpoint import Checkpoint, load_checkpoint
-from model.config import ModelConfig
+from model.config import ModelConfig, longest_side_rule
 from model.errors import DataError
 from model.evaluation.evaluate import evaluate
 from model.evaluation.recall import Recall
@@ -16,8 +20,11 @@ from model.predictor import Predictor
 from model.training import loop
 from model.training.annotations import AnnotatedPicture, read_annotations
 from model.training.augmentation import AugmentationConfig
-from model.training.loop import Run, Trainer
+from model.training.dataset import Batch
+from model.training.loop import Trainer
 from model.training.recipe import Recipe
+from model.training.run import Run
+from model.training.run_folder import BEST_FILE, EVENTS_FOLDER, LAST_FILE, LOG_FILE, STATE_FILE
 from tests.scenes import write_coco
 
 RECIPE = Recipe(epochs=2, batch_size=4, warmup_steps=2, seed=3)
@@ -34,13 +41,25 @@ def make_run(config: ModelConfig, scenes: list[AnnotatedPicture], folder: Path, 
 
 
 def read_log(folder: Path) -> list[dict[str, str]]:
-    return list(csv.DictReader((folder / loop.LOG_FILE).read_text().splitlines()))
+    return list(csv.DictReader((folder / LOG_FILE).read_text().splitlines()))
 
 
 def train(run: Run) -> Trainer:
     trainer = Trainer(run, show_progress=False)
     trainer.train()
     return trainer
+
+
+def stop_in_step(trainer: Trainer, step: int) -> None:
+    """A real SIGTERM in the middle of that step, counted from 1."""
+    losses = trainer._losses
+
+    def signalled(batch: Batch) -> dict[str, torch.Tensor]:
+        if trainer.progress.total == step - 1 and not trainer.stop.made:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return losses(batch)
+
+    trainer._losses = signalled  # type: ignore[method-assign]
 
 
 def test_writes_a_log_and_servable_checkpoints(
@@ -50,11 +69,11 @@ def test_writes_a_log_and_servable_checkpoints(
     rows = read_log(tmp_path / "run")
     assert [(row["epoch"], row["steps"]) for row in rows] == [("1", "3"), ("2", "6")]
     assert float(rows[1]["objectness"]) < float(rows[0]["objectness"])
-    checkpoint = load_checkpoint(tmp_path / "run" / loop.LAST_FILE)
+    checkpoint = load_checkpoint(tmp_path / "run" / LAST_FILE)
     assert checkpoint.metrics["validation"]["AR@100"] == pytest.approx(float(rows[1]["AR@100"]))
     assert checkpoint.provenance["data"] == "drawn scenes"
     assert checkpoint.provenance["training"]["recipe"]["seed"] == 3
-    assert Predictor.load(tmp_path / "run" / loop.BEST_FILE, device="cpu").info.name == "scenes"
+    assert Predictor.load(tmp_path / "run" / BEST_FILE, device="cpu").info.name == "scenes"
 
 
 @pytest.mark.parametrize("stop_after", [2, 3])
@@ -63,14 +82,7 @@ def test_an_interrupted_run_goes_on_to_the_bit(
 ):
     whole = train(make_run(tiny_config, scenes, tmp_path / "whole", validation=[]))
     broken = Trainer(make_run(tiny_config, scenes, tmp_path / "broken", validation=[]), show_progress=False)
-    step = broken._step
-
-    def interrupted(batch: loop.Batch) -> dict[str, float]:
-        if broken.progress.total == stop_after:
-            raise KeyboardInterrupt
-        return step(batch)
-
-    broken._step = interrupted  # type: ignore[method-assign]
+    stop_in_step(broken, stop_after)
     with pytest.raises(KeyboardInterrupt):
         broken.train()
     torch.manual_seed(99)  # another process starts from other random numbers
@@ -79,8 +91,81 @@ def test_an_interrupted_run_goes_on_to_the_bit(
     resumed.train()
     for name, tensor in whole.network.state_dict().items():
         assert torch.equal(tensor, resumed.network.state_dict()[name]), name
-    first, second = (load_checkpoint(tmp_path / run / loop.LAST_FILE) for run in ("whole", "broken"))
+    first, second = (load_checkpoint(tmp_path / run / LAST_FILE) for run in ("whole", "broken"))
     assert all(torch.equal(t, second.state_dict[n]) for n, t in first.state_dict.items())
+
+
+def test_a_run_that_is_stopped_while_it_is_measured_goes_on_with_the_measuring(
+    tiny_config: ModelConfig, scenes: list[AnnotatedPicture], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    run = make_run(tiny_config, scenes, tmp_path, recipe=replace(RECIPE, epochs=1))
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "evaluate", lambda *_, **__: os.kill(os.getpid(), signal.SIGTERM))
+        with pytest.raises(KeyboardInterrupt):
+            train(run)
+    assert not (tmp_path / LOG_FILE).exists()
+    trainer = train(run)
+    assert (trainer.progress.epoch, trainer.progress.total) == (1, 3)
+    (row,) = read_log(tmp_path)
+    assert float(row["objectness"]) > 0, "the losses of before it was stopped"
+    assert float(row["pictures_per_second"]) == pytest.approx(12 / float(row["seconds"]), rel=1e-3)
+    training = load_checkpoint(tmp_path / LAST_FILE).provenance["training"]
+    assert training["resumed"] == 1
+    assert [session["from_step"] for session in training["sessions"]] == [0, 3]
+    assert all(session["wall_seconds"] > 0 for session in training["sessions"])
+
+
+def test_a_run_is_not_gone_on_with_under_other_settings(
+    tiny_config: ModelConfig, scenes: list[AnnotatedPicture], tmp_path: Path
+):
+    run = make_run(tiny_config, scenes, tmp_path, validation=[])
+    Trainer(run, show_progress=False)._save_state()
+    for other, named in (
+        (replace(run, recipe=replace(RECIPE, learning_rate=0.5)), "recipe.learning_rate is 0.001 there and 0.5 here"),
+        (replace(run, train=scenes[1:]), "data.train is 12 pictures with .* there and 11 pictures with .* here"),
+        (
+            replace(run, config=replace(tiny_config, input=longest_side_rule(64))),
+            "config.input.size is 96 there and 64",
+        ),
+    ):
+        with pytest.raises(DataError, match=f"{tmp_path} holds another run: {named}"):
+            Trainer(other, show_progress=False)
+    Trainer(run, show_progress=False)
+
+
+def test_batches_are_accumulated_to_one_step_and_an_epochs_last_group_is_not_lost(
+    tiny_config: ModelConfig, scenes: list[AnnotatedPicture], tmp_path: Path
+):
+    """12 scenes make 6 batches of 2: a step of 4 and one of the last 2; stopped between them, it goes on to the bit."""
+    recipe = replace(RECIPE, batch_size=2, accumulate=4, epochs=1)
+    whole = train(make_run(tiny_config, scenes, tmp_path / "whole", validation=[], recipe=recipe))
+    assert (whole.progress.total, whole.steps) == (2, 2)
+    broken = Trainer(
+        make_run(tiny_config, scenes, tmp_path / "broken", validation=[], recipe=recipe), show_progress=False
+    )
+    stop_in_step(broken, 1)
+    with pytest.raises(KeyboardInterrupt):
+        broken.train()
+    resumed = Trainer(
+        make_run(tiny_config, scenes, tmp_path / "broken", validation=[], recipe=recipe), show_progress=False
+    )
+    assert (resumed.progress.total, resumed.progress.batch) == (1, 4)
+    resumed.train()
+    for name, tensor in whole.network.state_dict().items():
+        assert torch.equal(tensor, resumed.network.state_dict()[name]), name
+
+
+def test_a_run_can_be_followed_in_tensorboard(tiny_config: ModelConfig, scenes: list[AnnotatedPicture], tmp_path: Path):
+    train(make_run(tiny_config, scenes, tmp_path, tensorboard=True, recipe=replace(RECIPE, epochs=1)))
+    events = EventAccumulator(str(tmp_path / EVENTS_FOLDER))
+    events.Reload()
+    (row,) = read_log(tmp_path)
+    for tag, column in {"loss/objectness": "objectness", "learning_rate": "learning_rate"}.items():
+        (point,) = events.Scalars(tag)
+        assert (point.step, point.value) == (3, pytest.approx(float(row[column]), rel=1e-3))
+    (point,) = events.Scalars("recall/AR@100")
+    assert (point.step, point.value) == (1, pytest.approx(float(row["AR@100"])))
+    assert events.Scalars("pictures_per_second")[0].value > 0
 
 
 def test_workers_change_nothing(tiny_config: ModelConfig, scenes: list[AnnotatedPicture], tmp_path: Path):
@@ -93,16 +178,16 @@ def test_workers_change_nothing(tiny_config: ModelConfig, scenes: list[Annotated
 def test_a_damaged_state_is_named_and_kept(tiny_config: ModelConfig, scenes: list[AnnotatedPicture], tmp_path: Path):
     folder = tmp_path / "run"
     folder.mkdir()
-    (folder / loop.STATE_FILE).write_bytes(b"not a state")
+    (folder / STATE_FILE).write_bytes(b"not a state")
     with pytest.raises(DataError, match=r"state\.pt: cannot be resumed from .* move it away"):
         Trainer(make_run(tiny_config, scenes, folder), show_progress=False)
-    assert (folder / loop.STATE_FILE).read_bytes() == b"not a state"
+    assert (folder / STATE_FILE).read_bytes() == b"not a state"
 
 
 def test_a_state_of_another_network_is_refused(
     tiny_config: ModelConfig, scenes: list[AnnotatedPicture], tmp_path: Path
 ):
-    torch.save({"network": {"other": torch.zeros(1)}}, tmp_path / loop.STATE_FILE)
+    torch.save({"network": {"other": torch.zeros(1)}}, tmp_path / STATE_FILE)
     with pytest.raises(DataError, match="cannot be resumed from"):
         Trainer(make_run(tiny_config, scenes, tmp_path), show_progress=False)
 

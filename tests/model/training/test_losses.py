@@ -8,7 +8,7 @@ from model.network.rpn import ScoredAnchors
 from model.structures import Canvas
 from model.training.dataset import Batch
 from model.training.losses import rpn_losses
-from model.training.matcher import Matcher
+from model.training.rules import RULES, Rules
 from model.training.sampler import AnchorSampler
 
 MAPS = ((8, 8), (4, 4))
@@ -39,7 +39,7 @@ BOXES = [[[4.0, 4, 20, 22], [30, 30, 60, 62]], [[10.0, 10, 44, 40]]]
 def test_equal_to_torchvision_when_every_anchor_is_sampled():
     scored, batch = setup(BOXES)
     everything = AnchorSampler(per_picture=10_000)
-    losses = rpn_losses(scored, batch, Matcher(), everything)
+    losses = rpn_losses(scored, batch, Rules(sampler=everything))
     peer = TorchvisionRPN(None, None, 0.7, 0.3, 10_000, 0.5, {}, {}, 0.7)  # type: ignore[arg-type]
     anchors = [torch.cat([a.boxes for a in scored.anchors])] * 2
     targets = [{"boxes": torch.tensor(b)} for b in BOXES]
@@ -57,7 +57,7 @@ def test_equal_to_torchvision_when_every_anchor_is_sampled():
 
 def test_a_batch_without_boxes_has_a_finite_objectness_loss_and_no_box_loss():
     scored, batch = setup([[], []])
-    losses = rpn_losses(scored, batch, Matcher(), AnchorSampler())
+    losses = rpn_losses(scored, batch, Rules())
     assert losses.box.item() == 0.0
     assert 0 < losses.objectness.item() < 10
     losses.total.backward()
@@ -66,21 +66,21 @@ def test_a_batch_without_boxes_has_a_finite_objectness_loss_and_no_box_loss():
 
 def test_only_sampled_anchors_get_gradients():
     scored, batch = setup(BOXES)
-    rpn_losses(
-        scored, batch, Matcher(), AnchorSampler(per_picture=8), torch.Generator().manual_seed(0)
-    ).total.backward()
+    rules = Rules(sampler=AnchorSampler(per_picture=8))
+    rpn_losses(scored, batch, rules, torch.Generator().manual_seed(0)).total.backward()
     touched = sum(int((level.grad != 0).sum()) for level in scored.logits if level.grad is not None)
     assert touched == 2 * 8
 
 
+@pytest.mark.parametrize("name", RULES)
 @pytest.mark.parametrize("objectness", [True, False])
-def test_following_the_gradient_lowers_each_loss(objectness: bool):
+def test_following_the_gradient_lowers_each_loss(name: str, objectness: bool):
     scored, batch = setup(BOXES)
     leaves = scored.logits if objectness else scored.deltas
     optimizer = torch.optim.Adam(leaves, lr=0.1)
     history = []
     for _ in range(40):
-        losses = rpn_losses(scored, batch, Matcher(), AnchorSampler(), torch.Generator().manual_seed(0))
+        losses = rpn_losses(scored, batch, RULES[name], torch.Generator().manual_seed(0))
         optimizer.zero_grad()
         losses.total.backward()
         optimizer.step()

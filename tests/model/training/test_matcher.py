@@ -1,19 +1,46 @@
+import pytest
 import torch
 from torchvision.models.detection._utils import Matcher as TorchvisionMatcher
 from torchvision.ops import box_iou
 
-from model.training.matcher import Matcher, pairwise_iou
+from model.errors import ConfigError
+from model.training.assignment import Assignment, Candidates, pairwise_iou
+from model.training.dataset import Batch
+from model.training.matcher import Matcher
 
 ANCHORS = torch.tensor([[0.0, 0, 10, 10], [0, 0, 10, 8], [0, 0, 10, 5], [30, 30, 40, 40], [60, 60, 70, 70]])
-EVERYWHERE = torch.ones(1, 5, dtype=torch.bool)
-NOTHING = torch.zeros(1, 0, 4)
+
+
+def assign(
+    boxes: list[list[float]],
+    ignored: list[list[float]] | None = None,
+    *,
+    matcher: Matcher | None = None,
+    anchors: torch.Tensor = ANCHORS,
+    competing: list[bool] | None = None,
+    count: int | None = None,
+    content: float = 100.0,
+) -> Assignment:
+    given = torch.tensor(boxes).reshape(1, -1, 4)
+    batch = Batch(
+        pixels=torch.zeros(1, 1, 1, 3, dtype=torch.uint8),
+        contents=torch.full((1, 2), content),
+        boxes=given,
+        counts=torch.tensor([given.shape[1] if count is None else count]),
+        ignored=torch.tensor(ignored or []).reshape(1, -1, 4),
+    )
+    candidates = Candidates(
+        anchors=anchors,
+        centres=(anchors[:, :2] + anchors[:, 2:]) / 2,
+        levels=(len(anchors),),
+        competing=torch.ones(1, len(anchors), dtype=torch.bool) if competing is None else torch.tensor([competing]),
+        contents=batch.contents,
+    )
+    return (matcher or Matcher())(candidates, batch)
 
 
 def labels(boxes: list[list[float]], ignored: list[list[float]] | None = None, **thresholds: float) -> list[int]:
-    given = torch.tensor(boxes).reshape(1, -1, 4)
-    regions = NOTHING if ignored is None else torch.tensor([ignored])
-    counts = torch.tensor([given.shape[1]])
-    return Matcher(**thresholds)(ANCHORS, EVERYWHERE, given, counts, regions).labels[0].tolist()
+    return assign(boxes, ignored, matcher=Matcher(**thresholds)).labels[0].tolist()
 
 
 def test_foreground_background_and_between_by_hand():
@@ -43,12 +70,26 @@ def test_regions_to_ignore_are_no_background_but_do_not_hide_foreground():
 
 
 def test_padding_rows_are_no_boxes_and_padding_anchors_no_background():
-    matcher = Matcher()
-    boxes = torch.tensor([[[0.0, 0, 10, 10], [30, 30, 40, 40]]])
-    competing = torch.tensor([[True, True, True, True, False]])
-    result = matcher(ANCHORS, competing, boxes, torch.tensor([1]), NOTHING)
+    boxes = [[0.0, 0, 10, 10], [30, 30, 40, 40]]
+    result = assign(boxes, competing=[True, True, True, True, False], count=1)
     assert result.labels[0].tolist() == [1, 1, -1, 0, -1]
     assert result.matched[0, :2].tolist() == [0, 0]
+
+
+def test_anchors_across_the_border_are_not_trained_where_the_rule_says_so():
+    anchors = torch.tensor([[0.0, 0, 10, 10], [-3, 0, 7, 10], [60, 60, 70, 73]])
+    boxes = [[0.0, 0, 7, 10]]
+    assert assign(boxes, anchors=anchors, content=70).labels[0].tolist() == [1, 1, 0]
+    straddling = [
+        assign(boxes, anchors=anchors, content=70, matcher=Matcher(straddle=pixels)).labels[0].tolist()
+        for pixels in (0.0, 2.0, 3.0)
+    ]
+    assert straddling == [[1, -1, -1], [1, -1, -1], [1, 1, 0]]
+
+
+def test_thresholds_that_cross_are_refused_by_name():
+    with pytest.raises(ConfigError, match=r"background_iou <= foreground_iou <= 1, not 0.8 and 0.5"):
+        Matcher(foreground_iou=0.5, background_iou=0.8)
 
 
 def test_equal_to_torchvision_on_random_boxes():
@@ -61,7 +102,7 @@ def test_equal_to_torchvision_on_random_boxes():
         iou = box_iou(boxes, anchors)
         torch.testing.assert_close(pairwise_iou(boxes[None], anchors)[0], iou)
         peer = TorchvisionMatcher(0.7, 0.3, allow_low_quality_matches=True)(iou)
-        ours = Matcher()(anchors, torch.ones(1, 400, dtype=torch.bool), boxes[None], torch.tensor([6]), NOTHING)
+        ours = assign(boxes.tolist(), anchors=anchors)
         # torchvision: an index, or -1 for background, -2 for between
         assert torch.equal(ours.labels[0] == 0, peer == -1)
         assert torch.equal(ours.labels[0] == -1, peer == -2)

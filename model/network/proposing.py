@@ -1,0 +1,60 @@
+"""Pictures on a canvas to ranked proposals: the network, its selection, and the second stage where there is one."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from model.config import RefinementConfig, SelectionConfig
+from model.network.box_coding import decode_deltas
+from model.network.calibration import Calibration
+from model.network.network import ProposalNetwork
+from model.network.refinement import RefinedBoxes, RefinementHead
+from model.network.rpn import ScoredAnchors
+from model.network.selection import SelectedBoxes, select_proposals, select_refined
+from model.structures import Selection
+
+# A score of exactly 0 or 1 has no finite logit.
+_LOGIT_EPS = 1e-6
+
+
+def propose(
+    network: ProposalNetwork,
+    pixels: Tensor,
+    contents: Tensor,
+    config: SelectionConfig,
+    selections: Sequence[Selection],
+    calibration: Calibration | None = None,
+) -> list[SelectedBoxes]:
+    """Each picture's proposals on its canvas, as its own ``Selection`` asks.
+
+    ``pixels``: uint8 (N, H, W, 3); ``contents``: float32 (N, 2), the (width, height) that each picture covers.
+    """
+    scored = network(pixels, contents)
+    if network.refinement is None:
+        return select_proposals(scored, contents, config, selections, calibration)
+    first = first_stage(scored, contents, config, network.refinement.config)
+    refined = refine(network.refinement, scored.features, first)
+    return select_refined(refined, contents, config, selections, calibration)
+
+
+def first_stage(
+    scored: ScoredAnchors, contents: Tensor, config: SelectionConfig, refinement: RefinementConfig
+) -> list[SelectedBoxes]:
+    """The boxes that the second stage takes up; the same ones whatever a caller asks for."""
+    wanted = Selection(top_n=refinement.proposals, score_threshold=0.0, nms_iou=refinement.nms_iou)
+    enough = replace(config, post_nms_top_n=refinement.proposals)
+    return select_proposals(scored, contents, enough, [wanted] * len(contents))
+
+
+def refine(head: RefinementHead, features: list[Tensor], first: Sequence[SelectedBoxes]) -> list[RefinedBoxes]:
+    """The second stage on every picture's boxes at once."""
+    counts = [len(selected.boxes) for selected in first]
+    boxes = torch.cat([selected.boxes for selected in first])
+    logits = torch.cat([selected.scores for selected in first]).logit(eps=_LOGIT_EPS)
+    pictures = torch.repeat_interleave(torch.arange(len(counts)), torch.tensor(counts)).to(boxes.device)
+    new_logits, deltas = head(features, boxes, pictures, logits)
+    moved = decode_deltas(deltas.float(), boxes)
+    parts = zip(torch.split(moved, counts), torch.split(new_logits.float(), counts), strict=True)
+    return [RefinedBoxes(*part) for part in parts]

@@ -1,0 +1,103 @@
+"""A second stage for the proposals: features sampled inside each box score it again and move it once more.
+
+In the spirit of Cascade RPN (Vu et al. 2019): the second regression starts from the first one's boxes, on features
+that are aligned with them. There an adaptive convolution aligns the features of every anchor; here they are sampled for
+the best boxes only, on a grid in each as RoIAlign does (He et al. 2017, section 3), which costs a fraction.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from model.config import RefinementConfig
+
+# Deltas are predicted in these units, about their spread after the first stage (Fast R-CNN's box targets' deviations).
+_DELTA_UNITS = (0.1, 0.1, 0.2, 0.2)
+# The grid's step is this share of a box's side: five points reach from border to border, more look beyond it.
+_POINTS_ACROSS = 5
+# The side of a box, in cells of the level that it is sampled from: near the grid's, so that no cell is skipped.
+_CELLS_ACROSS = 6.0
+
+
+class RefinementHead(nn.Module):
+    """Boxes on feature maps to a new logit and new deltas for each."""
+
+    grid: Tensor
+    units: Tensor
+
+    def __init__(self, config: RefinementConfig, in_channels: int, strides: tuple[int, ...]) -> None:
+        super().__init__()
+        self.config = config
+        self.strides = strides
+        self.narrow = nn.Conv2d(in_channels, config.channels, kernel_size=1)
+        # Beside the features: the first stage's logit, and the box's width and height as a share of the canvas.
+        self.fc1 = nn.Linear(config.grid**2 * config.channels + 3, config.hidden)
+        self.fc2 = nn.Linear(config.hidden, config.hidden)
+        self.objectness = nn.Linear(config.hidden, 1)
+        self.bbox_pred = nn.Linear(config.hidden, 4)
+        nn.init.normal_(self.bbox_pred.weight, std=0.001)  # Fast R-CNN, section 4.1: starts as the identity
+        nn.init.zeros_(self.bbox_pred.bias)
+        steps = (torch.arange(config.grid) - (config.grid - 1) / 2) / (_POINTS_ACROSS - 1)
+        grid = torch.stack(torch.meshgrid(steps, steps, indexing="xy"), dim=-1).reshape(-1, 2)
+        self.register_buffer("grid", grid, persistent=False)
+        self.register_buffer("units", torch.tensor(_DELTA_UNITS), persistent=False)
+
+    def forward(self, features: list[Tensor], boxes: Tensor, pictures: Tensor, logits: Tensor) -> tuple[Tensor, Tensor]:
+        """New logits (M,) and deltas (M, 4), relative to ``boxes`` (M, 4) on the maps (N, C, H_l, W_l).
+
+        ``pictures``: int64 (M,), the map that each box lies on; ``logits``: (M,), the first stage's.
+        """
+        canvas = features[0].shape[-1] * self.strides[0]
+        shapes = ((boxes[:, 2:] - boxes[:, :2]).clamp(min=1) / canvas).log()
+        sampled = self._sample([self.narrow(f) for f in features], boxes, pictures)
+        hidden = torch.cat([sampled, logits[:, None].to(sampled), shapes.to(sampled)], dim=1)
+        hidden = F.relu(self.fc2(F.relu(self.fc1(hidden))))
+        return self.objectness(hidden).squeeze(-1), self.bbox_pred(hidden) * self.units
+
+    def _sample(self, features: list[Tensor], boxes: Tensor, pictures: Tensor) -> Tensor:
+        """The features at each box's grid: (M, P * C), bilinear.
+
+        All maps are laid out as one table of places, and each point is a weighted sum of four of its rows: an
+        embedding bag, which is fast on every device.
+        """
+        count = features[0].shape[0]
+        table = torch.cat([f.permute(0, 2, 3, 1).reshape(-1, f.shape[1]) for f in features])
+        heights = torch.tensor([f.shape[2] for f in features], device=boxes.device)
+        widths = torch.tensor([f.shape[3] for f in features], device=boxes.device)
+        sizes = heights * widths * count
+        starts = (sizes.cumsum(0) - sizes).to(boxes.device)
+        level = self._levels(boxes, len(features))
+        height, width = heights[level][:, None], widths[level][:, None]
+        stride = torch.tensor(self.strides, device=boxes.device)[level][:, None]
+        start = (starts[level] + pictures * heights[level] * widths[level])[:, None]
+        middles, sides = (boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]
+        points = middles[:, None] + self.grid * sides[:, None]  # (M, P, 2)
+        x = torch.minimum((points[..., 0] / stride - 0.5).clamp(min=0), width - 1.0)
+        y = torch.minimum((points[..., 1] / stride - 0.5).clamp(min=0), height - 1.0)
+        left, top = x.floor().long(), y.floor().long()
+        right, bottom = torch.minimum(left + 1, width - 1), torch.minimum(top + 1, height - 1)
+        across, down = x - left, y - top
+        rows = torch.stack([top * width + left, top * width + right, bottom * width + left, bottom * width + right], -1)
+        weights = torch.stack(
+            [(1 - down) * (1 - across), (1 - down) * across, down * (1 - across), down * across], dim=-1
+        )
+        rows = (rows + start[..., None]).reshape(-1, 4)
+        values = F.embedding_bag(rows, table, mode="sum", per_sample_weights=weights.reshape(-1, 4).to(table))
+        return values.reshape(len(boxes), self.grid.shape[0] * table.shape[1])
+
+    def _levels(self, boxes: Tensor, count: int) -> Tensor:
+        """The level that each box is sampled from, by the square root of its area (Lin et al. 2017, equation 1)."""
+        area = (boxes[:, 2:] - boxes[:, :2]).clamp(min=1).prod(dim=-1)
+        level = (0.5 * area.log2() - math.log2(_CELLS_ACROSS * self.strides[0])).round()
+        return level.long().clamp(0, count - 1)
+
+
+@dataclass(frozen=True, slots=True)
+class RefinedBoxes:
+    """One picture's boxes after the second stage: boxes float32 (K, 4), logits float32 (K,), in no order."""
+
+    boxes: Tensor
+    logits: Tensor

@@ -1,0 +1,52 @@
+"""Being asked to stop: by Ctrl-C, by SIGTERM, and not in the middle of a step."""
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class StopRequest:
+    """Within its context a signal only sets ``made``, which the loop asks for where the weights are whole.
+
+    ``insistent``: a second signal is not waited with, but raises KeyboardInterrupt at once. Not for torchrun, which
+    hands on to its processes the Ctrl-C that the terminal has already sent them.
+
+    Signals are taken in the main thread alone, also where a shell started us in the background, deaf to Ctrl-C.
+    """
+
+    def __init__(self, *, insistent: bool = True) -> None:
+        self.made = False
+        self._insistent = insistent
+        self._at_once = False
+        self._before: dict[signal.Signals, object] = {}
+
+    def __enter__(self) -> "StopRequest":
+        if threading.current_thread() is threading.main_thread():
+            self._before = {number: signal.signal(number, self._arrived) for number in _SIGNALS}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            # None: set by something other than Python, which cannot be put back from here
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)  # type: ignore[arg-type]
+        self._before = {}
+
+    @contextmanager
+    def at_once(self) -> Iterator[None]:
+        """For what may be broken off anywhere: within it, a signal raises KeyboardInterrupt, as an earlier one does."""
+        self._at_once = True
+        try:
+            if self.made:
+                raise KeyboardInterrupt
+            yield
+        finally:
+            self._at_once = False
+
+    def _arrived(self, _number: int, _frame: FrameType | None) -> None:
+        again, self.made = self.made, True
+        if self._at_once or (again and self._insistent):
+            raise KeyboardInterrupt

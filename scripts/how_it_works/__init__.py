@@ -1,0 +1,1 @@
+"""The figures of docs/how-it-works.md, drawn by the project's own code."""

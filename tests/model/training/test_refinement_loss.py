@@ -1,0 +1,76 @@
+from dataclasses import replace
+
+import pytest
+import torch
+
+from model.config import ModelConfig, RefinementConfig
+from model.network.network import ProposalNetwork, build_network
+from model.training.dataset import Batch
+from model.training.refinement_loss import RefinementLosses, RefinementRules, refinement_losses
+
+
+@pytest.fixture
+def config(tiny_config: ModelConfig) -> ModelConfig:
+    return replace(tiny_config, refinement=RefinementConfig(proposals=40, channels=8, hidden=32))
+
+
+def batch(boxes: list[list[list[float]]], ignored: list[list[float]] | None = None) -> Batch:
+    padded = torch.zeros(len(boxes), max(len(b) for b in boxes), 4)
+    for row, values in zip(padded, boxes, strict=True):
+        row[: len(values)] = torch.tensor(values).reshape(-1, 4)
+    regions = torch.tensor(ignored or []).reshape(1, -1, 4).expand(len(boxes), -1, -1)
+    return Batch(
+        pixels=torch.randint(0, 256, (len(boxes), 96, 96, 3), dtype=torch.uint8),
+        contents=torch.full((len(boxes), 2), 96.0),
+        boxes=padded,
+        counts=torch.tensor([len(b) for b in boxes]),
+        ignored=regions,
+    )
+
+
+def losses(network: ProposalNetwork, given: Batch) -> RefinementLosses:
+    assert network.refinement is not None
+    scored = network(given.pixels, given.contents)
+    generator = torch.Generator().manual_seed(0)
+    return refinement_losses(network.refinement, scored, given, RefinementRules(), generator)
+
+
+BOXES = [[[10.0, 12, 50, 60], [60.0, 20, 90, 44]], [[30.0, 30, 70, 80]]]
+
+
+def test_the_second_stage_learns_to_move_and_to_tell_boxes_apart(config: ModelConfig):
+    network = build_network(config)
+    network.eval()  # the norms' averages stay what they are, so that each step sees the same features
+    given = batch(BOXES)
+    assert network.refinement is not None
+    optimizer = torch.optim.Adam(network.refinement.parameters(), lr=3e-3)
+    history = []
+    for _ in range(40):
+        found = losses(network, given)
+        optimizer.zero_grad()
+        (found.objectness + found.box).backward()
+        optimizer.step()
+        history.append((found.objectness.item(), found.box.item()))
+    assert history[-1][0] < 0.9 * history[0][0]
+    assert history[-1][1] < 0.9 * history[0][1]
+
+
+def test_gradients_reach_the_features_but_not_the_first_stage_s_outputs(config: ModelConfig):
+    network = build_network(config)
+    found = losses(network, batch(BOXES))
+    (found.objectness + found.box).backward()
+    assert all(p.grad is None for p in network.rpn.head.parameters())
+    assert any(p.grad is not None and p.grad.abs().sum() > 0 for p in network.backbone.parameters())
+
+
+def test_pictures_without_boxes_have_a_finite_objectness_loss_and_no_box_loss(config: ModelConfig):
+    network = build_network(config)
+    found = losses(network, batch([[], []]))
+    assert found.box.item() == 0.0
+    assert 0 < found.objectness.item() < 10
+
+
+def test_what_lies_in_a_region_to_ignore_is_not_background(config: ModelConfig):
+    network = build_network(config)
+    found = losses(network, batch([[]], ignored=[[0.0, 0, 96, 96]]))
+    assert found.objectness.item() == 0.0
