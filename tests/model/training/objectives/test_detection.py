@@ -1,10 +1,8 @@
 """A detector trained for real, on drawn scenes of two classes: it learns, resumes, and its files can be used."""
 
 import csv
-import itertools
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -21,20 +19,21 @@ from model.network.roi_heads import RoIHeadsConfig
 from model.network.selection import select_proposals
 from model.predictor import Predictor
 from model.structures import Selection
-from model.training import loop
 from model.training.annotations import AnnotatedPicture, read_annotations
 from model.training.augmentation import AugmentationConfig
-from model.training.dataset import CanvasDataset, collate
-from model.training.loop import Run, Trainer
+from model.training.dataset import Batch, CanvasDataset, collate
+from model.training.loop import Trainer
 from model.training.objectives.detection import DetectionObjective, training_selection
 from model.training.objectives.proposals import ProposalObjective
 from model.training.recipe import Recipe
 from model.training.roi_sampler import RoISampler
+from model.training.run import Run
+from model.training.run_folder import LAST_FILE, LOG_FILE
 from tests.scenes import CLASSES, write_coco
 
 PLAIN = AugmentationConfig(crop=0, zoom_out=0, colour=0)  # to learn a dozen scenes by heart is quick
 RECIPE = Recipe(epochs=1, batch_size=4, learning_rate=2e-3, warmup_steps=4, ema_decay=0.9, augmentation=PLAIN)
-DETECTOR, PROPOSALS = "detector-last.safetensors", loop.LAST_FILE
+DETECTOR, PROPOSALS = "detector-last.safetensors", LAST_FILE
 
 
 def read_scenes(folder: Path) -> list[AnnotatedPicture]:
@@ -67,13 +66,13 @@ def learnt(tiny_config: ModelConfig, tmp_path_factory: pytest.TempPathFactory) -
     """The folder of a run that knows its dozen scenes by heart, which are beside it."""
     folder = tmp_path_factory.mktemp("detector")
     scenes = read_scenes(folder / "data")
-    recipe = replace(RECIPE, epochs=14)
-    train(make_run(tiny_config, scenes, folder / "run", recipe=recipe, validation=scenes[:4]))
+    run = make_run(tiny_config, scenes * 4, folder / "run", recipe=replace(RECIPE, epochs=3), validation=scenes[:4])
+    train(run)  # each scene four times an epoch: an epoch's end costs more than a step
     return folder / "run"
 
 
 def test_the_losses_fall_and_recall_is_measured(learnt: Path):
-    rows = list(csv.DictReader((learnt / loop.LOG_FILE).read_text().splitlines()))
+    rows = list(csv.DictReader((learnt / LOG_FILE).read_text().splitlines()))
     first, last = (
         sum(float(row[n]) for n in ("objectness", "box", "roi_class", "roi_box")) for row in (rows[0], rows[-1])
     )
@@ -132,20 +131,19 @@ def test_an_interrupted_run_goes_on_to_the_bit(
     scenes = scenes[:8]  # two steps
     whole = train(make_run(tiny_config, scenes, tmp_path / "whole"))
     broken = Trainer(make_run(tiny_config, scenes, tmp_path / "broken"), show_progress=False)
-    losses = broken.objective.losses
-    calls = itertools.count()
+    losses = broken._losses
 
-    class Interrupting(DetectionObjective):
-        def losses(self, *arguments: Any) -> dict[str, torch.Tensor]:
-            if next(calls) == 1:
-                raise KeyboardInterrupt
-            return losses(*arguments)
+    def stopped(batch: Batch) -> dict[str, torch.Tensor]:
+        broken.stop.made = True
+        return losses(batch)
 
-    broken.objective = Interrupting(**{f.name: getattr(broken.objective, f.name) for f in fields(DetectionObjective)})
+    broken._losses = stopped  # type: ignore[method-assign]
     with pytest.raises(KeyboardInterrupt):
         broken.train()
     torch.manual_seed(99)  # another process starts from other random numbers
-    resumed = train(make_run(tiny_config, scenes, tmp_path / "broken"))
+    resumed = Trainer(make_run(tiny_config, scenes, tmp_path / "broken"), show_progress=False)
+    assert resumed.progress.total == 1
+    resumed.train()
     for name, tensor in whole.network.state_dict().items():
         assert torch.equal(tensor, resumed.network.state_dict()[name]), name
 
@@ -156,7 +154,7 @@ def test_a_run_for_something_else_is_not_resumed(
     Trainer(make_run(tiny_config, scenes, tmp_path), show_progress=False)._save_state()
     others = [ProposalObjective(), objective(tiny_config, ("circle", "square")), objective(tiny_config, ("ellipse",))]
     for other in others:
-        with pytest.raises(DataError, match="it was trained for another objective, for other classes"):
+        with pytest.raises(DataError, match="holds another run: objective"):
             Trainer(make_run(tiny_config, scenes, tmp_path, objective=other), show_progress=False)
 
 
