@@ -4,7 +4,7 @@ import torch
 from model.config import AnchorConfig, BackboneConfig, ModelConfig, longest_side_rule
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def tiny_config() -> ModelConfig:
     """The default's architecture, narrow and at a small size: quick to build and to train."""
     return ModelConfig(
