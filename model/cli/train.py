@@ -15,6 +15,7 @@ from model.allocator import keep_freed_memory
 from model.architectures import ARCHITECTURES, DEFAULT_ARCHITECTURE, architecture, with_input_size, without_refinement
 from model.checkpoints.checkpoint import Checkpoint, load_checkpoint
 from model.checkpoints.restore import fitting_weights
+from model.cli.augmentation_argument import add_augmentation, augmentation_of
 from model.cli.data_argument import FOLDER
 from model.cli.objective_argument import add_objective, objective_of
 from model.cli.rules_argument import add_rules, rules_of
@@ -82,6 +83,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
     add("--learning-rate", type=float, default=_DEFAULTS.learning_rate, help="default: %(default)s")
     add_rules(parser)
+    add_augmentation(parser)
     add("--precision", choices=("fp32", "bf16"), default=_DEFAULTS.precision, help="default: %(default)s")
     add("--sync-norm", action="store_true", help="with torchrun on GPUs: batch norm over the batches of all processes")
     add("--seed", type=int, default=_DEFAULTS.seed, help="default: %(default)s")
@@ -153,6 +155,7 @@ def _recipe(arguments: argparse.Namespace) -> Recipe:
         sync_norm=arguments.sync_norm,
         seed=arguments.seed,
         rules=rules_of(arguments),
+        augmentation=augmentation_of(arguments),
     )
 
 

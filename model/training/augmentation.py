@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageEnhance
 
+from model.errors import ConfigError
 from model.structures import FloatArray, LabelArray
 
 
@@ -16,6 +17,10 @@ class AugmentationConfig:
     ``min_crop``: the least side of a crop, as a share of the picture's. ``zoom_out``: the chance of shrinking the
     picture on its canvas, to at least ``min_zoom`` of its size. ``colour``: the range of brightness, contrast and
     saturation around 1.
+
+    ``scale_jitter``: in the place of crops and zooming out, every picture at a random scale between these two, a crop
+    above 1 and a smaller picture below: (0.1, 2) is the large-scale jitter of Ghiasi et al. 2021, section 3.
+    ``mosaic``: the chance of four pictures in one (Bochkovskiy et al. 2020, section 3.3; `model.training.mosaic`).
     """
 
     flip: float = 0.5
@@ -24,6 +29,15 @@ class AugmentationConfig:
     zoom_out: float = 0.2
     min_zoom: float = 0.5
     colour: float = 0.3
+    scale_jitter: tuple[float, float] | None = None
+    mosaic: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("flip", "crop", "zoom_out", "mosaic"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ConfigError(f"augmentation: {name} is a chance, between 0 and 1, not {getattr(self, name)}")
+        if self.scale_jitter is not None and not 0 < self.scale_jitter[0] <= self.scale_jitter[1]:
+            raise ConfigError(f"augmentation: scale_jitter needs 0 < low <= high, not {self.scale_jitter}")
 
 
 @dataclass(slots=True)
@@ -48,8 +62,10 @@ def augment(sample: Sample, config: AugmentationConfig, random: np.random.Genera
     """One random variant; the same generator state gives the same variant."""
     if random.random() < config.flip:
         sample = _flipped(sample)
-    if random.random() < config.crop:
-        sample = _cropped(sample, config.min_crop, random)
+    if config.scale_jitter is not None:
+        sample = _rescaled(sample, random.uniform(*config.scale_jitter), random)
+    elif random.random() < config.crop:
+        sample = _cropped(sample, (random.uniform(config.min_crop, 1.0), random.uniform(config.min_crop, 1.0)), random)
     elif random.random() < config.zoom_out:
         sample.zoom = float(random.uniform(config.min_zoom, 1.0))
     if config.colour > 0:
@@ -68,19 +84,30 @@ def _mirror(boxes: FloatArray, width: int) -> FloatArray:
     return np.stack([width - boxes[:, 2], boxes[:, 1], width - boxes[:, 0], boxes[:, 3]], axis=1)
 
 
-def _cropped(sample: Sample, min_side: float, random: np.random.Generator) -> Sample:
+def _rescaled(sample: Sample, scale: float, random: np.random.Generator) -> Sample:
+    if scale > 1:
+        return _cropped(sample, (1 / scale, 1 / scale), random)
+    sample.zoom = scale
+    return sample
+
+
+def _cropped(sample: Sample, shares: tuple[float, float], random: np.random.Generator) -> Sample:
+    """A window of these shares of the picture's width and height, anywhere in it."""
     width, height = sample.picture.size
-    crop_w = max(1, int(width * random.uniform(min_side, 1.0)))
-    crop_h = max(1, int(height * random.uniform(min_side, 1.0)))
+    crop_w, crop_h = max(1, int(width * shares[0])), max(1, int(height * shares[1]))
     left = int(random.integers(0, width - crop_w + 1))
     top = int(random.integers(0, height - crop_h + 1))
-    window = np.array([left, top, left + crop_w, top + crop_h], dtype=np.float32)
+    return crop_to(sample, (left, top, left + crop_w, top + crop_h))
+
+
+def crop_to(sample: Sample, corners: tuple[int, int, int, int]) -> Sample:
+    """The sample inside a window (left, top, right, bottom) of its picture."""
+    window = np.array(corners, dtype=np.float32)
     boxes, shares = _clipped(sample.boxes, window)
     ignored, ignored_shares = _clipped(sample.ignored, window)
     cut, kept = boxes[(shares > 0) & (shares < _MIN_VISIBLE)], shares >= _MIN_VISIBLE
-    picture = sample.picture.crop((left, top, left + crop_w, top + crop_h))
     return Sample(
-        picture,
+        sample.picture.crop(corners),
         boxes[kept],
         np.concatenate([ignored[ignored_shares > 0], cut]),
         sample.zoom,

@@ -16,6 +16,7 @@ from model.structures import Canvas, FloatArray, ImageSize, LabelArray, PixelArr
 from model.training.annotations import AnnotatedPicture
 from model.training.augmentation import AugmentationConfig, Sample, augment
 from model.training.classes import labels_of
+from model.training.mosaic import mosaic
 from model.training.stored_picture import read_picture, size_mismatch
 
 
@@ -83,8 +84,17 @@ class CanvasDataset(Dataset[CanvasSample]):
         index, epoch = key
         sample = self._decoded(self.pictures[index])
         if self.augmentation is not None:
-            sample = augment(sample, self.augmentation, np.random.default_rng((self.seed, epoch, index)))
+            sample = self._varied(index, sample, np.random.default_rng((self.seed, epoch, index)))
         return self._placed(sample, self.rule.place(self.pictures[index].size).canvas)
+
+    def _varied(self, index: int, sample: Sample, random: np.random.Generator) -> Sample:
+        config = self.augmentation or AugmentationConfig()
+        varied = augment(sample, config, random)
+        if config.mosaic == 0 or random.random() >= config.mosaic:
+            return varied
+        others = [self._decoded(self.pictures[i]) for i in random.integers(len(self.pictures), size=3)]
+        samples = [varied, *(augment(other, config, random) for other in others)]
+        return mosaic([samples[i] for i in random.permutation(4)], self.pictures[index].size, random)
 
     def _decoded(self, annotated: AnnotatedPicture) -> Sample:
         header, decoded = read_picture(annotated.path)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from model.errors import ConfigError
 from model.training.augmentation import AugmentationConfig, Sample, augment
 from tests.scenes import draw_scene
 
@@ -110,3 +111,20 @@ def test_zoom_out_stays_in_its_range():
     config = replace(OFF, zoom_out=1, min_zoom=0.5)
     zooms = [augment(sample(), config, np.random.default_rng(s)).zoom for s in range(20)]
     assert 0.5 <= min(zooms) < max(zooms) <= 1.0
+
+
+def test_scale_jitter_shrinks_below_one_and_crops_above():
+    small = augment(marked(), replace(OFF, scale_jitter=(0.25, 0.25)), np.random.default_rng(0))
+    assert (small.zoom, small.picture.size) == (0.25, (100, 80))
+    for seed in range(10):
+        large = augment(marked(), replace(OFF, scale_jitter=(2.0, 2.0)), np.random.default_rng(seed))
+        assert (large.zoom, large.picture.size) == (1.0, (50, 40))
+        for box in [*large.boxes, *large.ignored]:
+            assert box.tolist() == white_box(large.picture)
+
+
+def test_settings_out_of_their_range_are_named():
+    with pytest.raises(ConfigError, match=r"mosaic is a chance, between 0 and 1, not 1.5"):
+        AugmentationConfig(mosaic=1.5)
+    with pytest.raises(ConfigError, match=r"scale_jitter needs 0 < low <= high"):
+        AugmentationConfig(scale_jitter=(2.0, 0.5))

@@ -1,0 +1,56 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from model.structures import ImageSize
+from model.training.augmentation import Sample
+from model.training.mosaic import mosaic
+
+COLOURS = ((255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 0))
+SIZE = ImageSize(120, 90)
+
+
+def marked(colour: tuple[int, int, int], label: int) -> Sample:
+    """A rectangle of one colour on black, larger than what a quarter could lose of it at its borders."""
+    picture = Image.new("RGB", (100, 80))
+    picture.paste(colour, (10, 10, 90, 70))
+    boxes = np.array([[10, 10, 90, 70]], dtype=np.float32)
+    return Sample(picture, boxes, np.zeros((0, 4), np.float32), labels=np.array([label]))
+
+
+def found(picture: Image.Image, colour: tuple[int, int, int]) -> list[int]:
+    """The box of the pixels that are nearest to this colour."""
+    pixels = np.asarray(picture).astype(int)
+    ys, xs = np.nonzero(np.abs(pixels - np.array(colour)).max(axis=2) < 128)
+    return [xs.min(), ys.min(), xs.max() + 1, ys.max() + 1]
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_boxes_and_labels_go_where_their_pixels_go(seed: int):
+    samples = [marked(colour, label) for label, colour in enumerate(COLOURS, start=1)]
+    result = mosaic(samples, SIZE, np.random.default_rng(seed))
+    assert result.picture.size == (120, 90)
+    assert result.labels is not None
+    assert len(result.boxes) == len(result.labels)
+    for box, label in zip(result.boxes, result.labels, strict=True):
+        assert np.abs(box - found(result.picture, COLOURS[label - 1])).max() <= 2  # resized bilinearly
+    assert len(result.boxes) + len(result.ignored) == 4
+
+
+def test_the_same_generator_makes_the_same_mosaic():
+    pictures = [
+        mosaic([marked(c, 1) for c in COLOURS], SIZE, np.random.default_rng(5)).picture.tobytes() for _ in range(2)
+    ]
+    assert pictures[0] == pictures[1]
+
+
+def test_class_agnostic_samples_stay_so():
+    samples = [marked(colour, 1) for colour in COLOURS]
+    for sample in samples:
+        sample.labels = None
+    assert mosaic(samples, SIZE, np.random.default_rng(0)).labels is None
+
+
+def test_three_pictures_are_refused():
+    with pytest.raises(ValueError, match="four pictures, not 3"):
+        mosaic([marked(c, 1) for c in COLOURS[:3]], SIZE, np.random.default_rng(0))
