@@ -4,7 +4,7 @@ from typing import Any
 
 from model.checkpoints.checkpoint import Checkpoint
 
-_HEADER = "| | AR@1 | AR@10 | AR@100 | AR@300 | AR@1000 |\n|---|---|---|---|---|---|"
+_HEADER = "| proposals | 1 | 10 | 100 | 300 | 1000 |\n|---|---|---|---|---|---|"
 
 
 def write_card(checkpoint: Checkpoint, file_name: str, sha256: str, size: int) -> str:
@@ -44,13 +44,21 @@ def _recall(metrics: dict[str, Any]) -> str:
     """One table a data set: average recall over IoU 0.5:0.95, all boxes and by their size."""
     tables = []
     for name, figures in metrics.items():
-        rows = [f"Average recall over IoU 0.5:0.95 on {name}:\n", _HEADER]
+        rows = [f"Average recall (over IoU 0.5:0.95, unless an IoU is named) on {name}:\n", _HEADER]
         for size in ("all", "small", "medium", "large"):
             suffix = "" if size == "all" else f"/{size}"
             cells = [figures.get(f"AR@{b}{suffix}") for b in (1, 10, 100, 300, 1000)]
-            rows.append(f"| {size} | " + " | ".join("-" if c is None else f"{c:.3f}" for c in cells) + " |")
+            rows.append(_row(size, cells))
+        rows += [
+            _row(f"recall at IoU {iou}", [figures.get(f"R@{b}/{iou}") for b in (1, 10, 100, 300, 1000)])
+            for iou in ("0.5", "0.7")
+        ]
         tables.append("\n".join(rows))
     return "\n\n".join(tables) or "Not measured."
+
+
+def _row(name: str, cells: list[float | None]) -> str:
+    return f"| {name} | " + " | ".join("-" if c is None else f"{c:.3f}" for c in cells) + " |"
 
 
 def _scores(checkpoint: Checkpoint) -> str:
@@ -83,12 +91,18 @@ def _stages(provenance: dict[str, Any]) -> str:
         stages.append(
             f"`{stage.get('command', 'rpn train')}`: {training.get('epochs_done', '?')} epochs, "
             f"{training.get('steps_done', '?')} steps of {_pictures_a_step(training)} pictures, "
-            f"learning rate {recipe.get('learning_rate', '?')}, seed {recipe.get('seed', '?')}, "
+            f"{_rules(recipe)}learning rate {recipe.get('learning_rate', '?')}, seed {recipe.get('seed', '?')}, "
             f"{training.get('step_seconds', 0) / 60:.0f} minutes of steps on {stage.get('hardware', '?')}, "
             f"torch {stage.get('torch', '?')}."
         )
         stage = stage.get("started_from")
     return "\n".join(f"{number}. {text}" for number, text in enumerate(reversed(stages), 1))
+
+
+def _rules(recipe: dict[str, Any]) -> str:
+    """Assignment and losses, where the recipe says so; the first checkpoints had no choice."""
+    rules = recipe.get("rules")
+    return f"{rules['assignment']} / {rules['objectness']} / {rules['box']}, " if rules else ""
 
 
 def _pictures_a_step(training: dict[str, Any]) -> int | str:

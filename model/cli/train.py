@@ -82,6 +82,13 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         help="batches whose mean gradient makes one step, where memory holds no larger batch (default: %(default)s)",
     )
     add("--learning-rate", type=float, default=_DEFAULTS.learning_rate, help="default: %(default)s")
+    add(
+        "--warmup-steps",
+        type=int,
+        default=_DEFAULTS.warmup_steps,
+        help="steps in which the rate rises to that, at most a tenth of the run's (default: %(default)s)",
+    )
+    add("--ema-decay", type=float, default=_DEFAULTS.ema_decay, help="of the averaged weights (default: %(default)s)")
     add_rules(parser)
     add_augmentation(parser)
     add("--precision", choices=("fp32", "bf16"), default=_DEFAULTS.precision, help="default: %(default)s")
@@ -151,6 +158,8 @@ def _recipe(arguments: argparse.Namespace) -> Recipe:
         batch_size=arguments.batch_size,
         accumulate=arguments.accumulate,
         learning_rate=arguments.learning_rate,
+        warmup_steps=arguments.warmup_steps,
+        ema_decay=arguments.ema_decay,
         precision=arguments.precision,
         sync_norm=arguments.sync_norm,
         seed=arguments.seed,

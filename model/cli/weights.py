@@ -13,8 +13,9 @@ from model.checkpoints.card import write_card
 from model.checkpoints.checkpoint import Checkpoint, file_sha256, load_checkpoint, save_checkpoint
 from model.checkpoints.restore import restore_network
 from model.cli.data_argument import ONE_SPLIT
+from model.config import ModelConfig
 from model.device import choose_device
-from model.errors import DataError
+from model.errors import ConfigError, DataError
 from model.evaluation.calibration import cross_fitted, fit_calibration
 from model.evaluation.coverage import measure_coverage
 from model.evaluation.evaluate import evaluate, propose, recall_of
@@ -44,6 +45,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         type=Path,
         help='JSON with texts for the card: {"data": ..., "limits": ..., "measured_on": ...}',
     )
+    add("--refine", type=int, metavar="N", help="how many boxes the second stage takes up (default: as trained)")
     add("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
 
 
@@ -70,7 +72,8 @@ def run_release(arguments: argparse.Namespace) -> int:
     keep_freed_memory()
     about = _read_about(arguments.about) if arguments.about else {}
     trained = replace(load_checkpoint(arguments.file), calibration=None)
-    halved = replace(trained, version=arguments.version, state_dict=_halved(trained))
+    config = trained.config if arguments.refine is None else _refining(trained.config, arguments.refine)
+    halved = replace(trained, config=config, version=arguments.version, state_dict=_halved(trained))
     pictures = read_annotations(arguments.data)
     device = choose_device(arguments.device)
     place = about.pop("measured_on", arguments.data.name)
@@ -87,6 +90,14 @@ def run_release(arguments: argparse.Namespace) -> int:
     arguments.out.with_suffix(".md").write_text(card, encoding="utf-8")
     print(card)  # noqa: T201 - a command's answer
     return 0
+
+
+def _refining(config: ModelConfig, proposals: int) -> ModelConfig:
+    """The same network, of which the second stage takes up so many boxes: it is trained on a sample of them anyway."""
+    if config.refinement is None:
+        raise ConfigError(f"--refine: {config.architecture} has no second stage")
+    selection = replace(config.selection, pre_nms_top_n=max(proposals, config.selection.pre_nms_top_n))
+    return replace(config, selection=selection, refinement=replace(config.refinement, proposals=proposals))
 
 
 def _read_about(path: Path) -> dict[str, str]:

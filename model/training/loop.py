@@ -65,7 +65,7 @@ class Trainer:
             self.dataset, run.recipe.batch_size, run.recipe.seed, self.ranks.rank, self.ranks.count
         )
         self.steps = math.ceil(self.batches.in_epoch / run.recipe.accumulate) * run.recipe.epochs
-        self.schedule = CosineSchedule(run.recipe.learning_rate, run.recipe.warmup_steps, self.steps)
+        self.schedule = CosineSchedule(run.recipe.learning_rate, run.recipe.warmup(self.steps), self.steps)
         self.settings = settings_of(run, self.ranks.count)
         self.progress = Progress()
         run.folder.mkdir(parents=True, exist_ok=True)

@@ -40,6 +40,10 @@ class Recipe:
         if not self.learning_rate > 0:
             raise ConfigError(f"recipe: learning_rate must be positive, not {self.learning_rate}")
 
+    def warmup(self, steps: int) -> int:
+        """The steps of warm-up in a run of so many: at most a tenth, so that a short fine-tuning is not all warm-up."""
+        return min(self.warmup_steps, steps // 10)
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return dataclasses.asdict(self)
