@@ -71,7 +71,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, validate_default=True, extra="forbid")
 
     models: Models = Field(
-        default="general",
+        default="general,pedestrian,face",
         validate_default=True,
         description="Models to load, comma-separated: `name` for one that ships with the project, or `name=path`. "
         "The first is the default.",

@@ -12,8 +12,9 @@ WEIGHTS = Path(__file__).parents[1] / "weights"
 SHIPPED = sorted(WEIGHTS.glob("*.safetensors"))
 
 
-def test_the_default_ships():
-    assert WEIGHTS / "general.safetensors" in SHIPPED
+def test_the_three_ship_and_are_small_together():
+    assert [path.stem for path in SHIPPED] == ["face", "general", "pedestrian"]
+    assert sum(path.stat().st_size for path in SHIPPED) < 60_000_000
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda p: p.stem)

@@ -40,7 +40,7 @@ def serving(log: Path, **environment: str) -> Iterator[tuple[subprocess.Popen[by
     """A ready server and its address; it is ended with SIGTERM, and must then exit 0."""
     port = free_port()
     command = [sys.executable, "-m", "service.cli", "serve", "--port", str(port)]
-    settings = {"RPN_DRAIN_GRACE_S": "0", **environment}
+    settings = {"RPN_DRAIN_GRACE_S": "0", "RPN_MODELS": "general", **environment}
     with log.open("wb") as output:
         process = subprocess.Popen(
             command, stdout=output, stderr=subprocess.STDOUT, env={**os.environ, **settings}, cwd=REPOSITORY
@@ -70,8 +70,9 @@ def wait_until_ready(address: str, process: subprocess.Popen[bytes], log: Path) 
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a server with the default settings."""
-    with serving(tmp_path_factory.mktemp("server") / "log") as (_, address):
+    """The address of a server with the models of the default settings."""
+    models = "general,pedestrian,face"
+    with serving(tmp_path_factory.mktemp("server") / "log", RPN_MODELS=models) as (_, address):
         yield address
 
 

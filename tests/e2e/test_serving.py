@@ -41,6 +41,17 @@ def test_the_network_is_trained(server: str, photographs: dict[str, bytes]):
     assert max(iou(np.array(box), cat) for box in boxes_of(answer)) > 0.5
 
 
+def test_each_shipped_model_answers_by_its_name(server: str, photographs: dict[str, bytes]):
+    """The face network's ten best boxes hold the astronaut's face, which is a small part of the photograph."""
+    face = np.array([170.0, 65, 280, 210])
+    best = {}
+    for name in ("general", "pedestrian", "face"):
+        answer = httpx.post(f"{server}/propose?model={name}&top_n=10", files={"image": photographs["astronaut"]}).json()
+        assert answer["model"]["name"] == name
+        best[name] = max(iou(np.array(box), face) for box in boxes_of(answer))
+    assert best["face"] > 0.5
+
+
 def iou(first: np.ndarray, second: np.ndarray) -> float:
     sides = np.clip(np.minimum(first[2:], second[2:]) - np.maximum(first[:2], second[:2]), 0, None)
     areas = [np.prod(b[2:] - b[:2]) for b in (first, second)]
@@ -117,7 +128,8 @@ def test_what_it_says_of_itself(server: str):
     assert httpx.get(f"{server}/healthz").status_code == 200
     models = httpx.get(f"{server}/models").json()
     assert models["default"] == "general"
-    assert models["models"][0]["metrics"]
+    assert [card["name"] for card in models["models"]] == ["general", "pedestrian", "face"]
+    assert all(card["metrics"] for card in models["models"])
     assert httpx.get(f"{server}/docs").status_code == 200
 
 

@@ -16,7 +16,8 @@ from service.settings import (
 
 def test_defaults_are_what_the_service_promises():
     settings = Settings()
-    assert settings.models == (ModelSource("general", shipped_checkpoint("general")),)
+    shipped = ("general", "pedestrian", "face")
+    assert settings.models == tuple(ModelSource(name, shipped_checkpoint(name)) for name in shipped)
     assert (settings.max_upload_bytes, settings.max_pixels) == (20_000_000, 50_000_000)
     assert (settings.host, settings.port, settings.device) == ("127.0.0.1", 8000, "auto")
 
