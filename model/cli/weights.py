@@ -96,8 +96,7 @@ def _refining(config: ModelConfig, proposals: int) -> ModelConfig:
     """The same network, of which the second stage takes up so many boxes: it is trained on a sample of them anyway."""
     if config.refinement is None:
         raise ConfigError(f"--refine: {config.architecture} has no second stage")
-    selection = replace(config.selection, pre_nms_top_n=max(proposals, config.selection.pre_nms_top_n))
-    return replace(config, selection=selection, refinement=replace(config.refinement, proposals=proposals))
+    return replace(config, refinement=replace(config.refinement, proposals=proposals))
 
 
 def _read_about(path: Path) -> dict[str, str]:

@@ -43,18 +43,20 @@ def first_stage(
     scored: ScoredAnchors, contents: Tensor, config: SelectionConfig, refinement: RefinementConfig
 ) -> list[SelectedBoxes]:
     """The boxes that the second stage takes up; the same ones whatever a caller asks for."""
-    wanted = Selection(top_n=refinement.proposals, score_threshold=0.0, nms_iou=refinement.nms_iou)
-    enough = replace(config, post_nms_top_n=refinement.proposals)
+    count = refinement.proposals
+    wanted = Selection(top_n=count, score_threshold=0.0, nms_iou=refinement.nms_iou)
+    enough = replace(config, pre_nms_top_n=max(count, config.pre_nms_top_n), post_nms_top_n=count)
     return select_proposals(scored, contents, enough, [wanted] * len(contents))
 
 
 def refine(head: RefinementHead, features: list[Tensor], first: Sequence[SelectedBoxes]) -> list[RefinedBoxes]:
-    """The second stage on every picture's boxes at once."""
+    """The second stage on every picture's boxes at once; the first one's logit has a say in the last."""
     counts = [len(selected.boxes) for selected in first]
     boxes = torch.cat([selected.boxes for selected in first])
     logits = torch.cat([selected.scores for selected in first]).logit(eps=_LOGIT_EPS)
     pictures = torch.repeat_interleave(torch.arange(len(counts)), torch.tensor(counts)).to(boxes.device)
     new_logits, deltas = head(features, boxes, pictures, logits)
+    fused = new_logits.float() + head.config.first_weight * logits
     moved = decode_deltas(deltas.float(), boxes)
-    parts = zip(torch.split(moved, counts), torch.split(new_logits.float(), counts), strict=True)
+    parts = zip(torch.split(moved, counts), torch.split(fused, counts), strict=True)
     return [RefinedBoxes(*part) for part in parts]
