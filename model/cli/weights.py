@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from model.allocator import keep_freed_memory
+from model.architectures import with_input_size
 from model.checkpoints.card import write_card
 from model.checkpoints.checkpoint import Checkpoint, file_sha256, load_checkpoint, save_checkpoint
 from model.checkpoints.restore import restore_network
@@ -45,6 +46,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         type=Path,
         help='JSON with texts for the card: {"data": ..., "limits": ..., "measured_on": ...}',
     )
+    add("--input-size", type=int, help="the longest side in pixels to serve it at (default: as trained)")
     add("--refine", type=int, metavar="N", help="how many boxes the second stage takes up (default: as trained)")
     add("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
 
@@ -72,7 +74,7 @@ def run_release(arguments: argparse.Namespace) -> int:
     keep_freed_memory()
     about = _read_about(arguments.about) if arguments.about else {}
     trained = replace(load_checkpoint(arguments.file), calibration=None)
-    config = trained.config if arguments.refine is None else _refining(trained.config, arguments.refine)
+    config = _served(trained.config, arguments)
     halved = replace(trained, config=config, version=arguments.version, state_dict=_halved(trained))
     pictures = read_annotations(arguments.data)
     device = choose_device(arguments.device)
@@ -90,6 +92,13 @@ def run_release(arguments: argparse.Namespace) -> int:
     arguments.out.with_suffix(".md").write_text(card, encoding="utf-8")
     print(card)  # noqa: T201 - a command's answer
     return 0
+
+
+def _served(config: ModelConfig, arguments: argparse.Namespace) -> ModelConfig:
+    """The trained network's config with what may be chosen anew for its service, without touching a weight."""
+    if arguments.input_size is not None:
+        config = with_input_size(config, arguments.input_size)
+    return config if arguments.refine is None else _refining(config, arguments.refine)
 
 
 def _refining(config: ModelConfig, proposals: int) -> ModelConfig:

@@ -14,8 +14,9 @@ from model.checkpoints.checkpoint import Checkpoint, load_checkpoint
 from model.checkpoints.restore import restore_network
 from model.imaging.canvas import draw_on_canvas
 from model.network.network import ProposalNetwork
+from model.network.proposing import propose
 from model.network.rpn import ScoredAnchors
-from model.network.selection import SelectedBoxes, select_proposals
+from model.network.selection import SelectedBoxes
 from model.structures import ImageSize, Placement, Selection
 from model.training.assignment import Assignment, Candidates, pairwise_iou
 from model.training.dataset import Batch
@@ -103,7 +104,9 @@ class Scene:
         """The proposals, in canvas pixels, by the code that serves them."""
         selection = Selection(top_n=top_n, nms_iou=nms_iou)
         config, curve = self.checkpoint.config.selection, self.checkpoint.calibration
-        return select_proposals(self.scored, self.contents, config, [selection], curve)[0]
+        pixels = torch.from_numpy(draw_on_canvas(self.photograph, self.placement))[None]
+        with torch.inference_mode():
+            return propose(self.network, pixels, self.contents, config, [selection], curve)[0]
 
     def in_photograph(self, boxes: Tensor) -> Numbers:
         """Canvas pixels to the photograph's."""

@@ -23,6 +23,7 @@ from model.training.augmentation import AugmentationConfig
 from model.training.dataset import Batch
 from model.training.loop import Trainer
 from model.training.recipe import Recipe
+from model.training.rules import CLASSIC_RULES
 from model.training.run import Run
 from model.training.run_folder import BEST_FILE, EVENTS_FOLDER, LAST_FILE, LOG_FILE, STATE_FILE
 from tests.scenes import write_coco
@@ -209,7 +210,7 @@ def test_no_pictures_is_said_at_once(tiny_config: ModelConfig, tmp_path: Path):
 def test_it_learns(tiny_config: ModelConfig, scenes: list[AnnotatedPicture], tmp_path: Path):
     """The point of it all: after a short while its ten best proposals find what they did not find before."""
     plain = AugmentationConfig(crop=0, zoom_out=0, colour=0)  # to learn a dozen scenes by heart is quick
-    recipe = Recipe(epochs=20, batch_size=4, learning_rate=2e-3, warmup_steps=10, ema_decay=0.9, augmentation=plain)
+    recipe = Recipe(epochs=20, batch_size=4, learning_rate=2e-3, ema_decay=0.9, augmentation=plain, rules=CLASSIC_RULES)
     run = make_run(tiny_config, scenes, tmp_path / "run", recipe=recipe, validation=[])
     trainer = Trainer(run, show_progress=False)
     before = recall_of(trainer, scenes)
