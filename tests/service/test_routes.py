@@ -256,7 +256,7 @@ async def test_before_the_models_are_loaded():
         refused = await service.propose(picture())
         assert (refused.status_code, refused.json()["code"]) == (503, "not_ready")
         assert (await service.client.get("/healthz")).status_code == 200
-        assert (await service.client.get("/readyz")).json()["detail"].startswith("loading: 0 of 1")
+        assert (await service.client.get("/readyz")).json()["detail"].startswith("loading: 0 of 3")
         assert (await service.client.get("/models")).json() == {"default": None, "models": []}
         gate.set()
         await until(lambda: service.service.lifecycle.phase == "ready")

@@ -21,6 +21,7 @@ from model.training.annotations import AnnotatedPicture, read_annotations
 from model.training.dataset import Batch, collate
 from model.training.lesson import Lesson
 from model.training.loop import Trainer
+from model.training.objectives.proposals import ProposalObjective
 from model.training.ranks import Ranks, join_ranks
 from model.training.run_folder import BEST_FILE, LAST_FILE, LOG_FILE, STATE_FILE
 from service import cli
@@ -81,7 +82,7 @@ def joint_gradient(network: ProposalNetwork, batches: list[Batch]) -> dict[str, 
     for number, batch in enumerate(batches):
         rows = slice(number * len(batch.pixels), (number + 1) * len(batch.pixels))
         generator = torch.Generator().manual_seed(RECIPE.seed * 1_000_003 + number)
-        lesson: Any = Lesson(Scored(scored, rows), RECIPE)  # type: ignore[arg-type]
+        lesson: Any = Lesson(Scored(scored, rows), ProposalObjective(), RECIPE)
         losses += lesson(batch, generator).values()
     (torch.stack(losses).sum() / len(batches)).backward()
     return {name: p.grad for name, p in network.named_parameters() if p.grad is not None}

@@ -27,12 +27,21 @@ from model.training.objectives.detection import DetectionObjective, training_sel
 from model.training.objectives.proposals import ProposalObjective
 from model.training.recipe import Recipe
 from model.training.roi_sampler import RoISampler
+from model.training.rules import CLASSIC_RULES
 from model.training.run import Run
 from model.training.run_folder import LAST_FILE, LOG_FILE
 from tests.scenes import CLASSES, write_coco
 
 PLAIN = AugmentationConfig(crop=0, zoom_out=0, colour=0)  # to learn a dozen scenes by heart is quick
-RECIPE = Recipe(epochs=1, batch_size=4, learning_rate=2e-3, warmup_steps=4, ema_decay=0.9, augmentation=PLAIN)
+RECIPE = Recipe(
+    epochs=1,
+    batch_size=4,
+    learning_rate=2e-3,
+    warmup_steps=4,
+    ema_decay=0.9,
+    augmentation=PLAIN,
+    rules=CLASSIC_RULES,  # the paper trains its detector with these, and they learn sooner
+)
 DETECTOR, PROPOSALS = "detector-last.safetensors", LAST_FILE
 
 
@@ -66,20 +75,19 @@ def learnt(tiny_config: ModelConfig, tmp_path_factory: pytest.TempPathFactory) -
     """The folder of a run that knows its dozen scenes by heart, which are beside it."""
     folder = tmp_path_factory.mktemp("detector")
     scenes = read_scenes(folder / "data")
-    run = make_run(tiny_config, scenes * 4, folder / "run", recipe=replace(RECIPE, epochs=3), validation=scenes[:4])
+    run = make_run(tiny_config, scenes * 4, folder / "run", recipe=replace(RECIPE, epochs=8), validation=scenes[:4])
     train(run)  # each scene four times an epoch: an epoch's end costs more than a step
     return folder / "run"
 
 
 def test_the_losses_fall_and_recall_is_measured(learnt: Path):
     rows = list(csv.DictReader((learnt / LOG_FILE).read_text().splitlines()))
-    first, last = (
-        sum(float(row[n]) for n in ("objectness", "box", "roi_class", "roi_box")) for row in (rows[0], rows[-1])
-    )
-    assert last < 0.7 * first
-    for name in ("objectness", "roi_class"):  # at first hardly a RoI is an object: the boxes' losses begin near 0
-        assert float(rows[-1][name]) < 0.8 * float(rows[0][name]), name
-    assert float(rows[-1]["AR@100"]) > float(rows[0]["AR@100"])
+    first, last = ({name: float(value) for name, value in row.items()} for row in (rows[0], rows[-1]))
+    # roi_box is left out: at first hardly a RoI is an object, so it begins near 0 and rises
+    assert last["objectness"] < 0.2 * first["objectness"]
+    assert last["box"] < 0.7 * first["box"]
+    assert last["roi_class"] < 0.9 * first["roi_class"]
+    assert last["AR@100"] > first["AR@100"] + 0.2
 
 
 def test_it_finds_what_it_has_learnt_and_names_it(learnt: Path):
@@ -189,7 +197,8 @@ def test_in_16_bits_the_losses_are_nearly_the_same(tiny_config: ModelConfig, sce
     with torch.autocast("cpu", torch.bfloat16):
         rough = first_losses(tiny_config, scenes, network, RECIPE)
     assert all(loss.dtype == torch.float32 for loss in rough.values())
-    assert {n: v.item() for n, v in rough.items()} == pytest.approx({n: v.item() for n, v in exact.items()}, rel=0.1)
+    for name, loss in exact.items():  # the boxes' loss is of other RoIs: rounding changes which proposals are drawn
+        assert rough[name].item() == pytest.approx(loss.item(), rel=0.4 if name == "roi_box" else 0.1), name
 
 
 def first_losses(
