@@ -103,6 +103,17 @@ def _resnet_fpn(backbone: str) -> Callable[[], ModelConfig]:
     return config
 
 
+def _resnet50_fpn_v2() -> ModelConfig:
+    """torchvision's second version: norms in the pyramid, two convolutions in the head (Li et al. 2021)."""
+    first = _resnet_fpn("resnet50_fpn")()
+    return replace(
+        first,
+        architecture="rpn_resnet50_fpn_v2",
+        backbone=replace(first.backbone, fpn_norm=True),
+        head=HeadConfig(convolutions=2),
+    )
+
+
 def _mobilenet(name: str, rule: InputRule, top_n: int) -> Callable[[], ModelConfig]:
     def config() -> ModelConfig:
         return ModelConfig(
@@ -147,6 +158,7 @@ ARCHITECTURES: dict[str, Callable[[], ModelConfig]] = {
     "rpn_vgg16_sigmoid": _vgg16("sigmoid"),
     "rpn_resnet50_c4": _resnet50_c4,
     "rpn_resnet50_fpn": _resnet_fpn("resnet50_fpn"),
+    "rpn_resnet50_fpn_v2": _resnet50_fpn_v2,
     "rpn_resnet101_fpn": _resnet_fpn("resnet101_fpn"),
     "rpn_mobilenet_v3_large_fpn": _mobilenet("mobilenet_v3_large_fpn", _shortest_side_rule(800, 1333), 1000),
     "rpn_mobilenet_v3_large_320_fpn": _mobilenet("mobilenet_v3_large_320_fpn", _shortest_side_rule(320, 640), 150),

@@ -48,13 +48,20 @@ class AnchorConfig:
 class BackboneConfig:
     """Which backbone, by its name in `model.network.backbones`.
 
-    ``fpn_channels`` is the width of the feature pyramid (backbones named ``*_fpn``); ``frozen_norm`` makes every
-    batch norm of the body a fixed affine map, as torchvision's pretrained detectors have it.
+    ``fpn_channels`` is the width of the feature pyramid (backbones named ``*_fpn``), ``fpn_norm`` a batch norm after
+    each of its convolutions (Li et al. 2021); ``frozen_norm`` makes every batch norm of the body a fixed affine map, as
+    torchvision's pretrained detectors have it, and ``norm_eps`` is what the body's norms add to their variances.
     """
 
     name: str
     fpn_channels: int = 256  # Lin et al. 2017, section 3
     frozen_norm: bool = False
+    fpn_norm: bool = False
+    norm_eps: float = 1e-5  # torch's and torchvision's default
+
+    def __post_init__(self) -> None:
+        if self.norm_eps < 0:
+            raise ConfigError(f"backbone: norm_eps must be at least 0, not {self.norm_eps}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from torchvision.models import detection
 
+from model.checkpoints.checkpoint import load_checkpoint
 from service.commands.settings import markdown_table
 from tests.e2e.conftest import REPOSITORY, boxes_of, server  # noqa: F401 - a fixture
 from tests.scenes import write_coco
@@ -47,6 +50,7 @@ def test_every_command_is_known_here():
         ".venv/bin/rpn propose",
         ".venv/bin/rpn train",
         ".venv/bin/rpn eval",
+        ".venv/bin/rpn weights import",
         "RPN_MODELS=",
         "docker ",
     )
@@ -90,6 +94,16 @@ def test_your_own_data(tmp_path: Path):
     run(f"{path} {train} --epochs 1 --batch-size 4", tmp_path)
     assert "AR@100" in run(f"{path} {evaluate}", tmp_path)
     assert "<svg" in (tmp_path / "report.html").read_text()
+
+
+def test_torchvisions_weights(tmp_path: Path):
+    network = detection.fasterrcnn_resnet50_fpn(weights=None, weights_backbone=None)
+    torch.save(network.state_dict(), tmp_path / "detector.pth")
+    command = next(c for c in COMMANDS if "rpn weights import" in c)
+    assert "from torchvision's fasterrcnn_resnet50_fpn" in run(
+        f"export PYTHONPATH={shlex.quote(str(REPOSITORY))}; {command}", tmp_path
+    )
+    assert load_checkpoint(tmp_path / "peer.safetensors").config.architecture == "rpn_resnet50_fpn"
 
 
 def test_the_table_of_settings_is_the_programs_own():

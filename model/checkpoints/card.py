@@ -86,6 +86,9 @@ def _stages(provenance: dict[str, Any]) -> str:
     stages: list[str] = []
     stage: dict[str, Any] | None = provenance
     while stage is not None:
+        if imported := stage.get("imported"):
+            stages.append(f"`rpn weights import`: {imported['network']}, SHA-256 `{imported['sha256']}`.")
+            break
         training = stage.get("training", {})
         recipe = training.get("recipe", {})
         stages.append(

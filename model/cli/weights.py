@@ -1,4 +1,4 @@
-"""`rpn weights`: look into a checkpoint, and make a trained one ready to ship."""
+"""`rpn weights`: look into a checkpoint, take over another project's, and make a trained one ready to ship."""
 
 import argparse
 import json
@@ -13,6 +13,7 @@ from model.architectures import with_input_size
 from model.checkpoints.card import write_card
 from model.checkpoints.checkpoint import Checkpoint, file_sha256, load_checkpoint, save_checkpoint
 from model.checkpoints.restore import restore_network
+from model.cli import weights_import
 from model.cli.data_argument import ONE_SPLIT
 from model.config import ModelConfig
 from model.device import choose_device
@@ -29,11 +30,12 @@ from model.training.annotations import AnnotatedPicture, read_annotations
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Declare the command."""
-    parser = subparsers.add_parser("weights", help="inspect a checkpoint, or make one ready to ship")
+    parser = subparsers.add_parser("weights", help="inspect a checkpoint, import one, or make one ready to ship")
     actions = parser.add_subparsers(dest="action", required=True)
     show = actions.add_parser("show", help="check a checkpoint and print what it says of itself")
     show.set_defaults(run=run_show)
     show.add_argument("file", type=Path)
+    weights_import.add_parser(actions)
     release = actions.add_parser("release", help="halve, measure, calibrate and card a trained checkpoint")
     release.set_defaults(run=run_release)
     add = release.add_argument

@@ -7,6 +7,7 @@ State-dict names are those of torchvision's detection models wherever the module
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from torch import Tensor, nn
 from torchvision import models
@@ -58,10 +59,12 @@ class SingleMapBackbone(Backbone):
 class PyramidBackbone(Backbone):
     """A feature pyramid (Lin et al. 2017), with one more level, of twice the stride, pooled from the coarsest."""
 
-    def __init__(self, body: Body, out_channels: int) -> None:
+    def __init__(self, body: Body, out_channels: int, norm: NormLayer | None = None) -> None:
         super().__init__(strides=(*body.strides, body.strides[-1] * 2), out_channels=out_channels)
         self.body = IntermediateLayerGetter(body.module, {name: str(i) for i, name in enumerate(body.layers)})
-        self.fpn = FeaturePyramidNetwork(list(body.channels), out_channels, extra_blocks=LastLevelMaxPool())
+        self.fpn = FeaturePyramidNetwork(
+            list(body.channels), out_channels, extra_blocks=LastLevelMaxPool(), norm_layer=norm
+        )
 
     def forward(self, pictures: Tensor) -> list[Tensor]:
         """The maps of the pyramid, finest first."""
@@ -76,9 +79,10 @@ def build_backbone(config: BackboneConfig) -> Backbone:
     """
     if config.name not in BACKBONES:
         raise ConfigError(f"backbone {config.name!r} is none of {', '.join(BACKBONES)}")
-    body = BACKBONES[config.name](FrozenBatchNorm2d if config.frozen_norm else nn.BatchNorm2d)
+    frozen, trained = partial(FrozenBatchNorm2d, eps=config.norm_eps), partial(nn.BatchNorm2d, eps=config.norm_eps)
+    body = BACKBONES[config.name](frozen if config.frozen_norm else trained)
     if config.name.endswith("_fpn"):
-        return PyramidBackbone(body, config.fpn_channels)
+        return PyramidBackbone(body, config.fpn_channels, nn.BatchNorm2d if config.fpn_norm else None)
     return SingleMapBackbone(body)
 
 

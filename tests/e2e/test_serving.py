@@ -7,7 +7,9 @@ from pathlib import Path
 import httpx
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from torchvision.models import detection
 
 from tests.e2e.conftest import boxes_of, run_rpn, serving
 from tests.scenes import draw_scene
@@ -154,14 +156,22 @@ def test_weights_that_cannot_be_used_end_start_up_with_one_line(tmp_path: Path, 
     assert "Traceback" not in done.stderr
 
 
-def test_two_models_from_one_process(tmp_path: Path, photographs: dict[str, bytes]):
+def test_several_models_from_one_process(tmp_path: Path, photographs: dict[str, bytes]):
     shipped = Path(__file__).parents[2] / "weights" / "general.safetensors"
-    with serving(tmp_path / "log", RPN_MODELS=f"general,copy={shipped}") as (_, address):
+    peer = detection.fasterrcnn_mobilenet_v3_large_320_fpn(weights=None, weights_backbone=None)
+    torch.save(peer.state_dict(), tmp_path / "peer.pth")
+    imported = tmp_path / "peer.safetensors"
+    command = ["weights", "import", str(tmp_path / "peer.pth"), "--out", str(imported)]
+    assert run_rpn(*command, "--architecture", "rpn_mobilenet_v3_large_320_fpn").returncode == 0
+    with serving(tmp_path / "log", RPN_MODELS=f"general,copy={shipped},peer={imported}") as (_, address):
         answers = [
             httpx.post(f"{address}/propose{q}", content=photographs["cat"], timeout=60).json()
             for q in ("", "?model=general", "?model=copy")
         ]
         assert [a["model"]["name"] for a in answers] == ["general", "general", "copy"]
         assert answers[0]["proposals"] == answers[2]["proposals"]
+        peers = httpx.post(f"{address}/propose?model=peer", content=photographs["cat"], timeout=60).json()
+        assert peers["model"]["name"] == "peer"
+        assert peers["proposals"]
         unknown = httpx.post(f"{address}/propose?model=none", content=photographs["cat"])
         assert (unknown.status_code, unknown.json()["code"]) == (422, "unknown_model")

@@ -26,6 +26,7 @@ def test_maps_have_the_declared_strides_and_channels(name: str):
         ("rpn_mobilenet_v3_large_320_fpn", "fasterrcnn_mobilenet_v3_large_320_fpn"),
         ("rpn_mobilenet_v3_large_fpn", "fasterrcnn_mobilenet_v3_large_fpn"),
         ("rpn_resnet50_fpn", "fasterrcnn_resnet50_fpn"),
+        ("rpn_resnet50_fpn_v2", "fasterrcnn_resnet50_fpn_v2"),
     ],
 )
 def test_torchvision_detection_weights_fit_by_name_and_shape(ours: str, peer: str):

@@ -1,32 +1,37 @@
-"""Given one state dict and one input tensor, our proposals are torchvision's: same boxes, same order, fp32."""
+"""Of one imported state dict and one input tensor our proposals are torchvision's: same boxes, same order, fp32."""
+
+from pathlib import Path
 
 import pytest
 import torch
 from torchvision.models import detection
 from torchvision.models.detection.image_list import ImageList
 
-from model.architectures import architecture
-from model.network.network import build_network
+from model.checkpoints.restore import restore_network
+from model.checkpoints.torchvision_weights import import_torchvision
 from model.network.selection import select_proposals
 from model.structures import Selection
 
 PAIRS = [
-    ("rpn_resnet50_fpn", "fasterrcnn_resnet50_fpn"),
-    ("rpn_mobilenet_v3_large_320_fpn", "fasterrcnn_mobilenet_v3_large_320_fpn"),
+    ("rpn_resnet50_fpn", "fasterrcnn_resnet50_fpn", 0),
+    ("rpn_resnet50_fpn_v2", "fasterrcnn_resnet50_fpn_v2", 0),
+    ("rpn_mobilenet_v3_large_fpn", "fasterrcnn_mobilenet_v3_large_fpn", 0),
+    ("rpn_mobilenet_v3_large_320_fpn", "fasterrcnn_mobilenet_v3_large_320_fpn", 0),
+    ("rpn_mobilenet_v3_large_320_fpn", "fasterrcnn_mobilenet_v3_large_320_fpn", 1),
 ]
 # (height, width, pictures)
 SHAPES = [(320, 320, 2), (256, 416, 3), (320, 480, 1), (224, 352, 2)]
 
 
-@pytest.mark.parametrize("seed", [0, 1])
-@pytest.mark.parametrize(("ours", "theirs"), PAIRS)
-def test_proposals_are_those_of_torchvision(ours: str, theirs: str, seed: int):
+@pytest.mark.parametrize(("ours", "theirs", "seed"), PAIRS)
+def test_proposals_are_those_of_torchvision(ours: str, theirs: str, seed: int, tmp_path: Path):
     torch.manual_seed(seed)
     peer = getattr(detection, theirs)(weights=None, weights_backbone=None)
     spread(peer)
-    config = architecture(ours)
-    network = build_network(config).eval()
-    network.load_state_dict({k: v for k, v in peer.state_dict().items() if not k.startswith("roi_heads.")})
+    file = tmp_path / "peer.pth"
+    torch.save(peer.state_dict(), file)
+    checkpoint = import_torchvision(file, architecture_name=ours)
+    config, network = checkpoint.config, restore_network(checkpoint, file)
     selection = Selection(top_n=config.selection.post_nms_top_n, nms_iou=peer.rpn.nms_thresh)
     for height, width, pictures in SHAPES:
         tensor = torch.randn(pictures, 3, height, width)
