@@ -24,13 +24,10 @@ def encode_boxes(boxes: Tensor, anchors: Tensor) -> Tensor:
 
 def decode_deltas(deltas: Tensor, anchors: Tensor) -> Tensor:
     """The ``xyxy`` boxes (..., 4) that ``deltas`` (..., 4) make of ``anchors`` (..., 4). Inverse of `encode_boxes`."""
-    anchor_x, anchor_y, anchor_w, anchor_h = _centres_and_sides(anchors)
-    dx, dy, dw, dh = deltas.unbind(dim=-1)
-    x = dx * anchor_w + anchor_x
-    y = dy * anchor_h + anchor_y
-    half_w = 0.5 * (torch.exp(torch.clamp(dw, max=SCALE_CLAMP)) * anchor_w)
-    half_h = 0.5 * (torch.exp(torch.clamp(dh, max=SCALE_CLAMP)) * anchor_h)
-    return torch.stack((x - half_w, y - half_h, x + half_w, y + half_h), dim=-1)
+    sides = anchors[..., 2:] - anchors[..., :2]
+    middles = deltas[..., :2] * sides + (anchors[..., :2] + 0.5 * sides)
+    halves = 0.5 * (torch.exp(torch.clamp(deltas[..., 2:], max=SCALE_CLAMP)) * sides)
+    return torch.cat((middles - halves, middles + halves), dim=-1)
 
 
 def _centres_and_sides(boxes: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:

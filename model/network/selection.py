@@ -4,14 +4,18 @@ As torchvision's ``RegionProposalNetwork.filter_proposals``, step by step and to
 leaves out: only the top-k are decoded, anchors in the padding never compete, non-finite values never survive, and the
 scores come back with the boxes. A calibration, where the checkpoint has one, changes what scores are called, not their
 order: ranking and NMS go by the network's own.
+
+After a small network this is what is left of the time, and on a CPU most of it goes to starting operations, not to
+computing: hence few operations on large tensors, and none that a picture does not need.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
 
 import torch
 from torch import Tensor
-from torchvision.ops import batched_nms
+from torchvision.ops import batched_nms, nms
 
 from model.config import SelectionConfig
 from model.network.anchors import LevelAnchors
@@ -49,18 +53,9 @@ def select_proposals(
     """
     candidates = _top_candidates(scored, contents, config.pre_nms_top_n)
     boxes = _clip(candidates.boxes, contents)
-    scores = candidates.logits.sigmoid()
-    sides = boxes[..., 2:] - boxes[..., :2]
-    served = scores if calibration is None else calibration(scores)
-    floors = torch.tensor([s.score_threshold for s in selections], device=scores.device)
-    keep = (candidates.logits > _NEVER) & (sides >= config.min_side).all(dim=-1)  # NaN sides compare false
-    keep &= boxes.isfinite().all(dim=-1) & (scores >= config.score_threshold) & (served >= floors[:, None])
+    keep = _sound(boxes, config) & (candidates.logits > _NEVER)
     return [
-        _suppress(
-            _Scored(boxes[n, keep[n]], scores[n, keep[n]], served[n, keep[n]], candidates.levels[keep[n]]),
-            config,
-            selection,
-        )
+        _select(_Ranked(boxes[n], candidates.logits[n], keep[n], candidates.levels), config, selection, calibration)
         for n, selection in enumerate(selections)
     ]
 
@@ -73,76 +68,95 @@ def select_refined(
     calibration: Calibration | None = None,
 ) -> list[SelectedBoxes]:
     """The same from the second stage's boxes, one `RefinedBoxes` a picture; NMS is across levels."""
-    return [
-        _refined(boxes, content, config, selection, calibration)
-        for boxes, content, selection in zip(refined, contents, selections, strict=True)
-    ]
-
-
-def _refined(
-    refined: RefinedBoxes,
-    content: Tensor,
-    config: SelectionConfig,
-    selection: Selection,
-    calibration: Calibration | None,
-) -> SelectedBoxes:
-    boxes = torch.minimum(refined.boxes.clamp(min=0), content.repeat(2))
-    scores = refined.logits.sigmoid()
-    served = scores if calibration is None else calibration(scores)
-    keep = ((boxes[:, 2:] - boxes[:, :2]) >= config.min_side).all(dim=-1) & boxes.isfinite().all(dim=-1)
-    keep &= (scores >= config.score_threshold) & (served >= selection.score_threshold)
-    level = torch.zeros(int(keep.sum()), dtype=torch.int64, device=boxes.device)
-    return _suppress(_Scored(boxes[keep], scores[keep], served[keep], level), config, selection)
+    results = []
+    for found, content, selection in zip(refined, contents, selections, strict=True):
+        boxes = _clip(found.boxes, content)
+        ranked = _Ranked(boxes, found.logits, _sound(boxes, config), (len(boxes),))
+        results.append(_select(ranked, config, selection, calibration))
+    return results
 
 
 @dataclass(frozen=True, slots=True)
 class _Candidates:
-    """The K highest anchors of all levels: boxes (N, K, 4), logits (N, K), levels (K,)."""
+    """The K highest anchors of all levels: boxes (N, K, 4), logits (N, K), how many of each level, level by level."""
 
     boxes: Tensor
     logits: Tensor
-    levels: Tensor
+    levels: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class _Scored:
-    """One picture's K boxes (K, 4) with the network's scores, those that are served, and the levels, (K,) each."""
+class _Ranked:
+    """One picture's K boxes (K, 4) and logits (K,), which of them compete (K,), and how many are of each level."""
 
     boxes: Tensor
-    scores: Tensor
-    served: Tensor
-    levels: Tensor
+    logits: Tensor
+    keep: Tensor
+    levels: tuple[int, ...]
 
 
 def _top_candidates(scored: ScoredAnchors, contents: Tensor, top_n: int) -> _Candidates:
-    boxes, logits, levels = [], [], []
-    for level, (level_logits, deltas, anchors) in enumerate(
-        zip(scored.logits, scored.deltas, scored.anchors, strict=True)
-    ):
-        competing = _competing(level_logits.float(), anchors, contents)
-        top, index = competing.topk(min(top_n, competing.shape[1]), dim=1)
-        top_deltas = deltas.float().gather(1, index[..., None].expand(-1, -1, 4))
-        boxes.append(decode_deltas(top_deltas, anchors.boxes[index]))
+    logits, deltas, boxes = [], [], []
+    for level_logits, level_deltas, anchors in zip(scored.logits, scored.deltas, scored.anchors, strict=True):
+        count, total = level_logits.shape
+        competing = _competing(level_logits, anchors, contents)
+        top, index = competing.topk(min(top_n, total), dim=1)
+        rows = index if count == 1 else index + torch.arange(0, count * total, total, device=index.device)[:, None]
         logits.append(top)
-        levels.append(torch.full((top.shape[1],), level, device=top.device))
-    return _Candidates(torch.cat(boxes, dim=1), torch.cat(logits, dim=1), torch.cat(levels))
+        deltas.append(level_deltas.reshape(-1, 4).index_select(0, rows.flatten()).view(count, -1, 4))
+        boxes.append(anchors.boxes.index_select(0, index.flatten()).view(count, -1, 4))
+    decoded = decode_deltas(torch.cat(deltas, dim=1).float(), torch.cat(boxes, dim=1))
+    return _Candidates(decoded, torch.cat(logits, dim=1), tuple(top.shape[1] for top in logits))
 
 
 def _competing(logits: Tensor, anchors: LevelAnchors, contents: Tensor) -> Tensor:
     """The logits, with those of anchors in the padding and the non-finite ones replaced by minus infinity."""
-    inside = (anchors.centres < contents[:, None, :]).all(dim=-1)  # (N, R_l)
-    return torch.where(inside & logits.isfinite(), logits, _NEVER)
+    x, y = anchors.centres.unbind(dim=-1)
+    inside = (x < contents[:, :1]) & (y < contents[:, 1:])  # (N, R_l)
+    return torch.where(inside, logits.float().nan_to_num(_NEVER, _NEVER, _NEVER), _NEVER)
 
 
 def _clip(boxes: Tensor, contents: Tensor) -> Tensor:
-    limits = contents.repeat(1, 2)[:, None, :]  # (N, 1, 4)
+    """Boxes (..., K, 4) inside contents (..., 2)."""
+    limits = torch.cat((contents, contents), dim=-1).unsqueeze(-2)
     return torch.minimum(boxes.clamp(min=0), limits)
 
 
-def _suppress(scored: _Scored, config: SelectionConfig, selection: Selection) -> SelectedBoxes:
-    keep = batched_nms(scored.boxes, scored.scores, scored.levels, selection.nms_iou)
+def _sound(boxes: Tensor, config: SelectionConfig) -> Tensor:
+    """Which clipped boxes have both sides: NaN compares false, and an infinite box is flattened by clipping."""
+    return (boxes[..., 2:] - boxes[..., :2]).amin(dim=-1) >= config.min_side
+
+
+def _select(
+    ranked: _Ranked, config: SelectionConfig, selection: Selection, calibration: Calibration | None
+) -> SelectedBoxes:
+    keep, scores = ranked.keep, ranked.logits.sigmoid()
+    if config.score_threshold > 0 or selection.score_threshold > 0:
+        served = scores if calibration is None else calibration(scores)
+        keep = keep & (scores >= config.score_threshold) & (served >= selection.score_threshold)
+    kept = keep.nonzero().squeeze(1)
+    boxes, scores = ranked.boxes.index_select(0, kept), scores.index_select(0, kept)
+    survivors = _suppress(boxes, scores, kept, ranked.levels, selection.nms_iou)
     limit = min(selection.top_n, config.post_nms_top_n)
-    top = keep[:limit]
-    # A curve that rises may still fall by its last bit where two scores are neighbours: the order is the network's.
-    served = scored.served[top].cummin(dim=0).values
-    return SelectedBoxes(scored.boxes[top], served, truncated=len(keep) > limit)
+    top = survivors[:limit]
+    served = scores.index_select(0, top)
+    if calibration is not None:
+        # A curve that rises may still fall by its last bit where two scores are neighbours: the order is the network's.
+        served = calibration(served).cummin(dim=0).values
+    return SelectedBoxes(boxes.index_select(0, top), served, truncated=len(survivors) > limit)
+
+
+def _suppress(boxes: Tensor, scores: Tensor, kept: Tensor, levels: tuple[int, ...], iou: float) -> Tensor:
+    """The boxes, by their index and highest first, that no higher one of their level overlaps by more.
+
+    ``kept``: the place of each among all candidates, rising, so that a level's are neighbours.
+    """
+    starts = list(accumulate(levels, initial=0))
+    if boxes.device.type != "cpu":
+        level = torch.bucketize(kept, torch.tensor(starts[1:-1], device=kept.device), right=True)
+        survivors: Tensor = batched_nms(boxes, scores, level, iou)
+        return survivors
+    bounds = torch.searchsorted(kept, torch.tensor(starts)).tolist()
+    parts = [nms(boxes[low:high], scores[low:high], iou) + low for low, high in pairwise(bounds)]
+    survivors = torch.cat(parts)
+    return survivors[scores[survivors].argsort(descending=True)] if len(parts) > 1 else survivors
