@@ -10,9 +10,11 @@ from model.checkpoints.checkpoint import Checkpoint, load_checkpoint
 from model.checkpoints.restore import restore_network
 from model.device import choose_device
 from model.errors import DeviceError, DeviceOutOfMemory
+from model.network.folding import fold_norms
 from model.network.network import ProposalNetwork
 from model.network.proposing import propose
 from model.network.selection import SelectedBoxes
+from model.precision import choose_precision
 from model.structures import Canvas, ImageSize, ModelInfo, PixelArray, Placement, Proposals, Selection
 
 
@@ -36,23 +38,27 @@ class Predictor:
             version=checkpoint.version,
             digest=checkpoint.digest,
             architecture=checkpoint.config.architecture,
-            parameters=sum(p.numel() for p in network.parameters()),
+            parameters=checkpoint.parameters,
             input_rule=str(checkpoint.config.input),
             provenance=checkpoint.provenance,
             metrics=checkpoint.metrics,
         )
 
     @classmethod
-    def load(cls, path: Path, *, device: str = "auto") -> "Predictor":
-        """Read and check a checkpoint, and place its network on the device.
+    def load(cls, path: Path, *, device: str = "auto", precision: str = "auto") -> "Predictor":
+        """Read and check a checkpoint, and place its network on the device, made ready to serve and for nothing else.
 
         Raises:
             CheckpointError: the file is not a sound checkpoint of ours.
-            DeviceError: there is no such device here.
+            DeviceError: there is no such device or precision here.
         """
         chosen = choose_device(device)
+        dtype = choose_precision(precision, chosen)
         checkpoint = load_checkpoint(path)
-        return cls(restore_network(checkpoint, path), checkpoint, chosen)
+        network = restore_network(checkpoint, path)
+        fold_norms(network)
+        network.compute_in(dtype)
+        return cls(network, checkpoint, chosen)
 
     @property
     def device(self) -> str:

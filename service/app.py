@@ -16,13 +16,13 @@ from service.tracing import RequestTracing
 DISTRIBUTION = "region-proposal-service"
 
 
-def load_predictor(path: Path, device: str) -> Predictor:
+def load_predictor(path: Path, device: str, precision: str = "auto") -> Predictor:
     """The real predictor. Imported here, in the inference thread, so that the service itself never imports torch."""
     from model.allocator import keep_freed_memory
     from model.predictor import Predictor as NetworkPredictor
 
     keep_freed_memory()
-    return NetworkPredictor.load(path, device=device)
+    return NetworkPredictor.load(path, device=device, precision=precision)
 
 
 def create_app(service: Service) -> FastAPI:

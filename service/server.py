@@ -11,6 +11,7 @@ import math
 import os
 import signal
 import socket
+from functools import partial
 from types import FrameType
 from typing import NoReturn
 
@@ -29,7 +30,7 @@ _log = logging.getLogger("service.server")
 _BACKLOG = 1024
 
 
-def serve(settings: Settings, load: LoadPredictor = load_predictor) -> None:
+def serve(settings: Settings, load: LoadPredictor | None = None) -> None:
     """Serve until a signal ends it.
 
     Raises:
@@ -38,7 +39,7 @@ def serve(settings: Settings, load: LoadPredictor = load_predictor) -> None:
     """
     for name in unknown_names(os.environ):
         _log.warning("%s is none of our settings; misspelt?", name)
-    service = Service(settings, load)
+    service = Service(settings, load or partial(load_predictor, precision=settings.precision))
     listener = listen(settings.host, settings.port)
     config = uvicorn.Config(
         create_app(service),

@@ -81,6 +81,11 @@ class Settings(BaseSettings):
         pattern=r"^(auto|cpu|cuda(:\d+)?)$",
         description="`auto` (CUDA where there is one, else the CPU), `cpu`, `cuda` or `cuda:N`.",
     )
+    precision: Literal["auto", "fp32", "bf16"] = Field(
+        default="auto",
+        description="What the network computes in: `auto` (`bf16` where the device has it in hardware, else `fp32`), "
+        "`fp32` or `bf16`.",
+    )
     host: str = Field(default="127.0.0.1", min_length=1, description="Address to listen on.")
     port: int = Field(default=8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
     max_upload_bytes: int = Field(default=20_000_000, ge=1, description="Largest picture, in bytes as uploaded.")

@@ -27,14 +27,11 @@ def write_card(checkpoint: Checkpoint, file_name: str, sha256: str, size: int) -
 
 
 def _facts(checkpoint: Checkpoint, file_name: str, sha256: str, size: int) -> str:
-    parameters = sum(
-        t.numel() for n, t in checkpoint.state_dict.items() if "running_" not in n and t.is_floating_point()
-    )
     rows = {
         "file": f"`{file_name}`, {size / 1e6:.1f} MB",
         "SHA-256": f"`{sha256}`",
         "digest": f"`{checkpoint.digest}` (what `/propose` answers carry)",
-        "architecture": f"`{checkpoint.config.architecture}`, {parameters / 1e6:.2f} million weights",
+        "architecture": f"`{checkpoint.config.architecture}`, {checkpoint.parameters / 1e6:.2f} million weights",
         "input": str(checkpoint.config.input),
     }
     return "| | |\n|---|---|\n" + "\n".join(f"| {name} | {value} |" for name, value in rows.items())

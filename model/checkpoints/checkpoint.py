@@ -38,6 +38,11 @@ class Checkpoint:
     digest: str = ""
     calibration: Calibration | None = None
 
+    @property
+    def parameters(self) -> int:
+        """How many weights it has; what norms have counted is none."""
+        return sum(t.numel() for n, t in self.state_dict.items() if "running_" not in n and t.is_floating_point())
+
     def _document(self) -> dict[str, Any]:
         document = {
             "format": FORMAT,

@@ -1,5 +1,6 @@
 """The whole network: pictures on a canvas to scored anchors."""
 
+import torch
 from torch import Tensor, nn
 
 from model.config import ModelConfig
@@ -40,8 +41,17 @@ class ProposalNetwork(nn.Module):
     def score(self, pictures: Tensor) -> ScoredAnchors:
         """The same from normalised pictures, float (N, 3, H, W)."""
         canvas = Canvas(width=int(pictures.shape[-1]), height=int(pictures.shape[-2]))
-        scored: ScoredAnchors = self.rpn(self.backbone(pictures), canvas)
+        features = self.backbone(pictures.to(self._dtype()))
+        scored: ScoredAnchors = self.rpn(features, canvas)
         return scored
+
+    def compute_in(self, dtype: torch.dtype) -> None:
+        """Compute the backbone and the head in another format; anchors, boxes and the second stage stay float32."""
+        self.backbone.to(dtype)
+        self.rpn.to(dtype)
+
+    def _dtype(self) -> torch.dtype:
+        return next(self.backbone.parameters()).dtype
 
 
 def build_network(config: ModelConfig) -> ProposalNetwork:

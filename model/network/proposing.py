@@ -35,7 +35,7 @@ def propose(
     if network.refinement is None:
         return select_proposals(scored, contents, config, selections, calibration)
     first = first_stage(scored, contents, config, network.refinement.config)
-    refined = refine(network.refinement, scored.features, first)
+    refined = refine(network.refinement, [features.float() for features in scored.features], first)
     return select_refined(refined, contents, config, selections, calibration)
 
 

@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
     source = _source(args.model, settings)
     from service.app import load_predictor  # with it comes torch, which a wrong argument need not wait for
 
-    predictor = load_predictor(source.path, settings.device)
+    predictor = load_predictor(source.path, settings.device, settings.precision)
     model = LoadedModel(source.name, predictor.info, predictor.input_rule, predictor.max_top_n, predictor.device)
     for path, target in zip(args.pictures, targets, strict=True):
         picture, inference = _propose(path, predictor, query, settings)

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torchvision.ops import box_iou
 
 from model.checkpoints.checkpoint import Checkpoint, save_checkpoint
 from model.config import ModelConfig
@@ -112,3 +113,18 @@ def test_cuda_agrees_with_the_cpu(predictor: Predictor, tmp_path: Path):
     items = [place(predictor, seed) for seed in range(4)]
     for cpu, cuda in zip(predict(predictor, items), predict(other, items), strict=True):
         np.testing.assert_allclose(cuda.boxes[:100], cpu.boxes[:100], atol=0.5)
+
+
+def test_bf16_says_nearly_the_same(predictor: Predictor, tmp_path: Path):
+    rough = Predictor.load(tmp_path / "tiny.safetensors", device="cpu", precision="bf16")
+    item = place(predictor, 4)
+    exact, found = predict(predictor, [item])[0], predict(rough, [item])[0]
+    assert found.boxes.dtype == found.scores.dtype == np.float32
+    assert not np.array_equal(exact.scores[:10], found.scores[:10]), "it computes in another format"
+    overlaps = box_iou(torch.from_numpy(exact.boxes[:50]), torch.from_numpy(found.boxes))
+    assert (overlaps.amax(dim=1) > 0.8).float().mean() > 0.9
+
+
+def test_a_precision_that_there_is_not_is_named(predictor: Predictor, tmp_path: Path):
+    with pytest.raises(DeviceError, match="precision 'fp8' is none of auto, fp32, bf16"):
+        Predictor.load(tmp_path / "tiny.safetensors", device="cpu", precision="fp8")
