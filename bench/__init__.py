@@ -1,0 +1,1 @@
+"""What a user runs to see speed and cost: ``make bench``. Everything is a ratio within one run."""

@@ -1,0 +1,25 @@
+"""What the figures were taken on."""
+
+import os
+import platform
+import re
+from importlib import metadata
+from pathlib import Path
+
+_FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16")
+
+
+def describe_machine() -> dict[str, str]:
+    """Processor, cores that may be used, what it has of vectors, and the versions of what computes."""
+    cpuinfo = Path("/proc/cpuinfo")
+    text = cpuinfo.read_text() if cpuinfo.exists() else ""
+    model = re.search(r"^model name\s*: (.*)$", text, re.MULTILINE)
+    flags = set((re.search(r"^flags\s*: (.*)$", text, re.MULTILINE) or ["", ""])[1].split())
+    return {
+        "processor": model[1] if model else platform.processor() or platform.machine(),
+        "cores": str(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()),
+        "vectors": ", ".join(flag for flag in _FLAGS if flag in flags) or "unknown",
+        "load at the start": f"{os.getloadavg()[0]:.1f}",
+        "python": platform.python_version(),
+        **{name: metadata.version(name) for name in ("torch", "torchvision", "pillow")},
+    }
