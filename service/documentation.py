@@ -7,7 +7,9 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
+from service.answers import BINARY_HEADERS
 from service.errors import ServiceError, service_errors
+from service.media_types import MediaType
 from service.multipart import FORM_FIELD
 from service.problems import MEDIA_TYPE, problem_type
 from service.schemas import Problem
@@ -33,6 +35,19 @@ PICTURE_BODY: dict[str, Any] = {
             }
         },
         **{f"image/{kind}": {"schema": _BINARY} for kind in ("jpeg", "png", "webp", "gif", "bmp", "tiff")},
+    },
+}
+
+# What else than JSON an answer may be; FastAPI adds the JSON.
+BINARY_ANSWERS: dict[str, Any] = {
+    "description": "One picture's ranked boxes, or for several pictures `results`.",
+    "content": {kind.value: {"schema": _BINARY} for kind in MediaType if kind is not MediaType.JSON},
+    "headers": {
+        "Server-Timing": {"schema": {"type": "string"}, "description": "The same as `timings_ms`."},
+        **{
+            name: {"schema": {"type": "string"}, "description": f"Of binary answers: {text}."}
+            for name, text in BINARY_HEADERS.items()
+        },
     },
 }
 

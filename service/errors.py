@@ -14,6 +14,7 @@ ServiceError                 answered as a problem document (RFC 9457)
 │   ├── TooManyPixels        413  more declared pixels than allowed
 │   ├── TooManyPictures      413  more pictures in one request than allowed
 │   ├── UploadTimeout        408  a client that stalls
+│   ├── NotAcceptable        406  a form of answer that is not written
 │   ├── NotFound             404  no such path
 │   └── MethodNotAllowed     405  not that method on this path
 ├── of the moment
@@ -134,6 +135,12 @@ class UploadTimeout(ServiceError):
     def headers(self) -> Mapping[str, str]:
         """The rest of the body may still come: the connection cannot be used again."""
         return {"Connection": "close"}
+
+
+class NotAcceptable(ServiceError):
+    """A form of answer that is not written."""
+
+    status, code, title = 406, "not_acceptable", "The answer cannot be written in an accepted form"
 
 
 class NotFound(ServiceError):

@@ -8,7 +8,7 @@ from typing import Any
 
 from model.errors import PictureError
 from model.structures import Selection
-from service.answers import result
+from service.answers import Found, result
 from service.batching import Batcher
 from service.errors import DeadlineExceeded, ServiceError
 from service.images import Decoder
@@ -30,8 +30,8 @@ class Proposing:
     deadline: float
     request_id: str
 
-    async def one(self, upload: Upload) -> dict[str, Any]:
-        """The result of a picture.
+    async def one(self, upload: Upload) -> Found:
+        """A picture's proposals.
 
         Raises:
             ServiceError, PictureError: why there is none.
@@ -44,7 +44,7 @@ class Proposing:
                 inference = await self.batcher.propose(picture.pixels, picture.placement, self.selection, self.deadline)
         except TimeoutError:
             raise DeadlineExceeded("the deadline passed before the answer was ready") from None
-        return result(self.batcher.model, picture, inference, self.query)
+        return Found(self.batcher.model, picture, inference, self.query)
 
     async def several(self, uploads: Sequence[Upload]) -> list[dict[str, Any]]:
         """For each picture, in their order, its result or its problem."""
@@ -54,7 +54,7 @@ class Proposing:
 
     async def _one_or_problem(self, index: int, upload: Upload) -> dict[str, Any]:
         try:
-            return await self.one(upload)
+            return result(await self.one(upload))
         except (ServiceError, PictureError) as error:
             told = as_service_error(error)
         except Exception as error:

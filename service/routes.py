@@ -1,14 +1,16 @@
 """``POST /propose``."""
 
 import asyncio
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
-from service.answers import json_response, slowest
+from service.answers import binary_response, json_response, result, slowest
 from service.disconnects import while_connected
-from service.documentation import PICTURE_BODY, problem_responses
+from service.documentation import BINARY_ANSWERS, PICTURE_BODY, problem_responses
+from service.errors import NotAcceptable
+from service.media_types import MediaType, choose_media_type
 from service.parameters import ProposeQuery
 from service.proposing import Proposing
 from service.schemas import Answer, Answers
@@ -22,14 +24,18 @@ router = APIRouter(tags=["proposals"])
     "/propose",
     summary="A picture in, ranked boxes out",
     response_model=Answer | Answers,
-    responses=problem_responses(),
+    responses={200: BINARY_ANSWERS, **problem_responses()},
     openapi_extra={"requestBody": PICTURE_BODY},
 )
 async def propose(request: Request, query: Annotated[ProposeQuery, Query()], service: ServiceDep) -> Response:
     """Send one picture as the body or as the multipart field `image`: JPEG, PNG, WebP, GIF, BMP or TIFF.
 
     Several `image` parts give `results`: for each picture, in their order, its result or its problem.
+
+    `Accept: application/octet-stream` answers one picture in little-endian float32, five for each proposal (the box and
+    its score), `application/x-npz` in numpy's arrays `boxes`, `scores` and `image_size`; headers say the rest.
     """
+    media_type = choose_media_type(request.headers.get("accept"))
     service.lifecycle.check_accepting()
     settings = service.settings
     batcher = service.batcher(query.model)
@@ -46,11 +52,14 @@ async def propose(request: Request, query: Annotated[ProposeQuery, Query()], ser
             request_id=request.state.request_id,
         )
         if len(uploads) == 1:
-            results = [await while_connected(request, proposing.one(uploads[0]))]
-            content: dict[str, Any] = {"request_id": request.state.request_id, **results[0]}
-        else:
-            results = await while_connected(request, proposing.several(uploads))
-            content = {"request_id": request.state.request_id, "results": results}
+            found = await while_connected(request, proposing.one(uploads[0]))
+            request.state.log["timings_ms"] = found.timings
+            if media_type is not MediaType.JSON:
+                return binary_response(found, media_type)
+            return json_response({"request_id": request.state.request_id, **result(found)}, found.timings)
+        if media_type is not MediaType.JSON:
+            raise NotAcceptable(f"several pictures are answered as {MediaType.JSON} alone")
+        results = await while_connected(request, proposing.several(uploads))
         timings = slowest(results)
         request.state.log["timings_ms"] = timings
-        return json_response(content, timings)
+        return json_response({"request_id": request.state.request_id, "results": results}, timings)

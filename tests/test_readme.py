@@ -69,10 +69,14 @@ def test_the_answer_shown_is_the_answer_given(server: str):  # noqa: F811
 
 
 @pytest.mark.e2e
-def test_the_other_requests_are_answered(server: str):  # noqa: F811
-    raw, several = (ask(command, server) for command in CURLS[1:])
+def test_the_other_requests_are_answered(server: str, tmp_path: Path):  # noqa: F811
+    raw, several = (ask(command, server) for command in CURLS[1:] if "boxes.f32" not in command)
     assert all(p["score"] >= 0.5 for p in raw["proposals"])
     assert [result["count"] for result in several["results"]] == [10, 10]
+    (binary,) = (command for command in CURLS if "boxes.f32" in command)
+    (tmp_path / "examples").symlink_to(REPOSITORY / "examples")
+    run(binary.replace("http://127.0.0.1:8000", server), tmp_path)
+    assert np.fromfile(tmp_path / "boxes.f32", dtype="<f4").reshape(-1, 5).shape == (300, 5)
 
 
 @pytest.mark.e2e

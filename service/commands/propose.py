@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from model.errors import PictureError
 from model.imaging.decoding import Picture
 from model.structures import FloatArray
-from service.answers import result
+from service.answers import Found, result
 from service.batching import Inference
 from service.engine import LoadedModel, Predictor
 from service.errors import StartupError
@@ -55,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
     model = LoadedModel(source.name, predictor.info, predictor.input_rule, predictor.max_top_n, predictor.device)
     for path, target in zip(args.pictures, targets, strict=True):
         picture, inference = _propose(path, predictor, query, settings)
-        answer = result(model, picture, inference, query)
+        answer = result(Found(model, picture, inference, query))
         if target is None:
             sys.stdout.write(json.dumps({"picture": str(path), **answer}) + "\n")
         elif target.suffix == ".json":

@@ -20,7 +20,7 @@ BOX = np.array([[10.0, 20.0, 40.0, 80.0]], dtype=np.float32)
 )
 def test_box_formats(box_format, normalized, expected):
     boxes = convert_boxes(BOX, ImageSize(200, 100), box_format, normalized=normalized)
-    assert boxes.tolist() == [expected]
+    np.testing.assert_allclose(boxes, [expected])
 
 
 def test_no_boxes_are_no_boxes():

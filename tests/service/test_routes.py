@@ -1,6 +1,8 @@
 import asyncio
+import io
 import threading
 
+import numpy as np
 import pytest
 
 from service.images import decode_picture
@@ -278,3 +280,50 @@ async def test_draining_finishes_what_was_accepted_and_refuses_the_new():
         assert (refused.status_code, refused.json()["code"]) == (503, "draining")
         fake.gate.set()
         assert [r.status_code for r in await asyncio.gather(accepted, late)] == [200, 200]
+
+
+@pytest.mark.parametrize("query", [{}, {"box_format": "cxcywh", "normalized": True, "top_n": 7}])
+async def test_binary_answers_hold_what_json_holds(query: dict[str, object]):
+    data = picture(3)
+    async with running() as service:
+        told = (await service.propose(data, **query)).json()
+        answers = {
+            kind: await service.client.post("/propose", content=data, params=query, headers={"Accept": kind})
+            for kind in ("application/octet-stream", "application/x-npz")
+        }
+    boxes, scores = boxes_of(told), [proposal["score"] for proposal in told["proposals"]]
+    floats = np.frombuffer(answers["application/octet-stream"].content, dtype="<f4").reshape(-1, 5)
+    arrays = np.load(io.BytesIO(answers["application/x-npz"].content))
+    assert arrays["boxes"].dtype == arrays["scores"].dtype == np.float32
+    for found_boxes, found_scores in ((floats[:, :4], floats[:, 4]), (arrays["boxes"], arrays["scores"])):
+        np.testing.assert_allclose(found_boxes, boxes, atol=0.006)
+        np.testing.assert_allclose(found_scores, scores, atol=1e-6)
+    assert arrays["image_size"].tolist() == [80, 60]
+    for kind, answer in answers.items():
+        assert answer.headers["Content-Type"] == kind
+        assert answer.headers["X-Model"] == "general"
+        assert answer.headers["X-Model-Digest"] == told["model"]["digest"]
+        assert answer.headers["X-Image-Size"] == "80x60"
+        assert answer.headers["X-Proposals"] == str(told["count"])
+        assert answer.headers["X-Truncated"] == str(told["truncated"]).lower()
+        assert "inference;dur=" in answer.headers["Server-Timing"]
+
+
+async def test_no_proposals_are_no_floats():
+    async with running(FakePredictor(found=0)) as service:
+        answer = await service.client.post(
+            "/propose", content=picture(), headers={"Accept": "application/octet-stream"}
+        )
+    assert (answer.status_code, answer.content, answer.headers["X-Proposals"]) == (200, b"", "0")
+
+
+async def test_forms_that_cannot_be_are_refused():
+    async with running() as service:
+        html = await service.client.post("/propose", content=picture(), headers={"Accept": "text/html"})
+        several = await service.client.post(
+            "/propose", files=image_parts(picture(1), picture(2)), headers={"Accept": "application/x-npz"}
+        )
+        assert service.service.admission.held == 0
+    for refused in (html, several):
+        assert (refused.status_code, refused.json()["code"]) == (406, "not_acceptable")
+    assert "several pictures are answered as application/json alone" in several.json()["detail"]

@@ -1,0 +1,50 @@
+"""What an answer is written in, by the caller's ``Accept`` (RFC 9110, section 12.5.1)."""
+
+from enum import StrEnum
+
+from service.errors import NotAcceptable
+
+
+class MediaType(StrEnum):
+    """The forms of an answer, the preferred one first."""
+
+    JSON = "application/json"
+    FLOATS = "application/octet-stream"
+    NPZ = "application/x-npz"
+
+
+def choose_media_type(accept: str | None) -> MediaType:
+    """The form that the caller likes best; of forms that he likes alike, the first of `MediaType`.
+
+    Raises:
+        NotAcceptable: he takes none of them.
+    """
+    if accept is None or not accept.strip():
+        return MediaType.JSON
+    ranges = [_parse(part) for part in accept.split(",")]
+    quality = {kind: _quality(kind, ranges) for kind in MediaType}
+    best = max(quality, key=lambda kind: quality[kind])  # the first of equals
+    if quality[best] <= 0:
+        raise NotAcceptable(f"answers are written as {', '.join(MediaType)}, none of which {accept!r} takes")
+    return best
+
+
+def _parse(part: str) -> tuple[str, float]:
+    """A media range and its quality; one that is not a number counts as 0."""
+    name, *parameters = (piece.strip().lower() for piece in part.split(";"))
+    for parameter in parameters:
+        if parameter.startswith("q="):
+            try:
+                return name, min(1.0, float(parameter[2:]))
+            except ValueError:
+                return name, 0.0
+    return name, 1.0
+
+
+def _quality(kind: MediaType, ranges: list[tuple[str, float]]) -> float:
+    """The quality that the most specific range gives it."""
+    for pattern in (kind.value, "application/*", "*/*"):
+        for name, quality in ranges:
+            if name == pattern:
+                return quality
+    return 0.0

@@ -1,0 +1,32 @@
+import pytest
+
+from service.errors import NotAcceptable
+from service.media_types import MediaType, choose_media_type
+
+
+@pytest.mark.parametrize(
+    ("accept", "expected"),
+    [
+        (None, MediaType.JSON),
+        ("", MediaType.JSON),
+        ("*/*", MediaType.JSON),
+        ("application/*", MediaType.JSON),
+        ("application/json", MediaType.JSON),
+        ("application/octet-stream", MediaType.FLOATS),
+        ("APPLICATION/X-NPZ", MediaType.NPZ),
+        ("application/json;q=0.5, application/x-npz", MediaType.NPZ),
+        ("application/json;q=0.1, */*;q=0.9", MediaType.FLOATS),
+        ("application/json;q=0, */*", MediaType.FLOATS),
+        ("text/html, application/xhtml+xml, */*;q=0.8", MediaType.JSON),  # a browser
+        ("application/octet-stream;q=x, application/json", MediaType.JSON),
+    ],
+)
+def test_the_best_liked_form_is_chosen(accept: str | None, expected: MediaType):
+    assert choose_media_type(accept) is expected
+
+
+@pytest.mark.parametrize("accept", ["text/html", "image/*", "application/json;q=0", "nonsense", "*/*;q=0"])
+def test_what_takes_none_is_refused_by_name(accept: str):
+    with pytest.raises(NotAcceptable) as refused:
+        choose_media_type(accept)
+    assert repr(accept) in refused.value.detail
