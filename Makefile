@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test lint format lock install install-dev image-check clean
+.PHONY: help serve test bench lint format lock install install-dev image-check clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -21,6 +21,9 @@ serve: install ## install what is missing and serve on $(HOST):$(PORT)
 
 test: install-dev lint ## lint, types, and every test
 	$(BIN)/python -m pytest
+
+bench: install ## speed beside torchvision's, on this machine, into bench/results
+	$(BIN)/python -m bench
 
 lint: install-dev ## ruff, format check, strict types
 	$(BIN)/ruff check .

@@ -94,15 +94,18 @@ class HeadConfig:
 class SelectionConfig:
     """From scored anchors to proposals: the highest ``pre_nms_top_n`` of each level are decoded; those with a side
     under ``min_side`` canvas pixels or an objectness, before any calibration, under ``score_threshold`` go, whatever a
-    caller asks for; at most ``post_nms_top_n`` are ever returned.
+    caller asks for; at most ``post_nms_top_n`` are ever returned. ``nms_iou`` is for callers who name none.
     """
 
     pre_nms_top_n: int = 1000
     post_nms_top_n: int = 1000
     score_threshold: float = 0.0
     min_side: float = 1e-3  # torchvision's: drops what clipping has flattened, nothing else
+    nms_iou: float = 0.7  # Faster R-CNN, section 3.1.3
 
     def __post_init__(self) -> None:
+        if not 0 <= self.nms_iou <= 1:
+            raise ConfigError(f"selection: nms_iou must lie in [0, 1], not {self.nms_iou}")
         if self.pre_nms_top_n < 1 or self.post_nms_top_n < 1:
             raise ConfigError("selection: pre_nms_top_n and post_nms_top_n must be at least 1")
 

@@ -42,6 +42,7 @@ class Predictor:
             input_rule=str(checkpoint.config.input),
             provenance=checkpoint.provenance,
             metrics=checkpoint.metrics,
+            nms_iou=checkpoint.config.selection.nms_iou,
         )
 
     @classmethod

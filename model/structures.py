@@ -113,7 +113,7 @@ class Proposals:
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
-    """What a loaded checkpoint says of itself."""
+    """What a loaded checkpoint says of itself; ``nms_iou`` is for callers who name none."""
 
     name: str
     version: str
@@ -123,3 +123,4 @@ class ModelInfo:
     input_rule: str
     provenance: dict[str, Any] = field(default_factory=dict)
     metrics: dict[str, Any] = field(default_factory=dict)
+    nms_iou: float = 0.7

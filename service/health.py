@@ -58,6 +58,7 @@ def _card(batcher: Batcher, *, default: bool) -> LoadedModelCard:
         input_rule=info.input_rule,
         canvases=[str(canvas) for canvas in model.input_rule.canvases],
         max_top_n=model.max_top_n,
+        nms_iou=info.nms_iou,
         provenance=info.provenance,
         metrics=info.metrics,
     )

@@ -16,12 +16,13 @@ class ProposeQuery(BaseModel):
     score_threshold: float = Field(
         0.0, ge=0, le=1, allow_inf_nan=False, description="Only proposals of at least this score, as it is answered."
     )
-    nms_iou: float = Field(
-        0.7,
+    nms_iou: float | None = Field(
+        None,
         ge=0,
         le=1,
         allow_inf_nan=False,
-        description="Of two proposals that overlap by more than this, the lower-scored goes; 1 keeps all.",
+        description="Of two proposals that overlap by more than this, the lower-scored goes; 1 keeps all. "
+        "Without it the model's own, see `/models`.",
     )
     box_format: BoxFormat = Field(
         "xyxy", description="`xyxy`: two corners; `xywh`: top left corner and size; `cxcywh`: centre and size."
@@ -29,12 +30,12 @@ class ProposeQuery(BaseModel):
     normalized: bool = Field(False, description="Divide by the upright picture's width and height.")
     model: str | None = Field(None, description="The model's name, see `/models`; without it the default one.")
 
-    def selection(self, *, max_top_n: int) -> Selection:
-        """What the model is asked for.
+    def selection(self, *, max_top_n: int, nms_iou: float) -> Selection:
+        """What the model is asked for; ``nms_iou`` is the model's own.
 
         Raises:
             InvalidParameter: ``top_n`` is more than this server allows.
         """
         if self.top_n > max_top_n:
             raise InvalidParameter([("top_n", f"Input should be less than or equal to {max_top_n}")])
-        return Selection(self.top_n, self.score_threshold, self.nms_iou)
+        return Selection(self.top_n, self.score_threshold, nms_iou if self.nms_iou is None else self.nms_iou)

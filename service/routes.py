@@ -39,7 +39,7 @@ async def propose(request: Request, query: Annotated[ProposeQuery, Query()], ser
     service.lifecycle.check_accepting()
     settings = service.settings
     batcher = service.batcher(query.model)
-    selection = query.selection(max_top_n=settings.max_top_n)
+    selection = query.selection(max_top_n=settings.max_top_n, nms_iou=batcher.model.info.nms_iou)
     with service.admission.admit():
         uploads = await read_uploads(request, settings)
         request.state.log.update(model=batcher.model.name, pictures=len(uploads))

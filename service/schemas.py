@@ -125,6 +125,7 @@ class LoadedModelCard(BaseModel):
     input_rule: str = Field(description="How pictures are resized.")
     canvases: list[str] = Field(description="The padded shapes that the network sees, width x height.")
     max_top_n: int = Field(description="Most proposals that this model returns.")
+    nms_iou: float = Field(description="The `nms_iou` of requests that name none.")
     provenance: dict[str, Any]
     metrics: dict[str, Any]
 

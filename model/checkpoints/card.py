@@ -33,6 +33,7 @@ def _facts(checkpoint: Checkpoint, file_name: str, sha256: str, size: int) -> st
         "digest": f"`{checkpoint.digest}` (what `/propose` answers carry)",
         "architecture": f"`{checkpoint.config.architecture}`, {checkpoint.parameters / 1e6:.2f} million weights",
         "input": str(checkpoint.config.input),
+        "NMS": f"{checkpoint.config.selection.nms_iou:g}, for callers who name none",
     }
     return "| | |\n|---|---|\n" + "\n".join(f"| {name} | {value} |" for name, value in rows.items())
 

@@ -52,7 +52,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         help=f"also measure a method without learning on the same pictures, one of {', '.join(BASELINES)}; may be "
         "given several times (selective search needs the extra `baselines`)",
     )
-    add("--nms-iou", type=float, default=0.7, help="of the checkpoints' proposals (default: %(default)s)")
+    add("--nms-iou", type=float, help="of the checkpoints' proposals (default: each one's own)")
     add("--batch-size", type=int, default=8, help="default: %(default)s")
     add("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
     add("--json", type=Path, help="also write the figures to this file")

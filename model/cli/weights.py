@@ -50,6 +50,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
     add("--input-size", type=int, help="the longest side in pixels to serve it at (default: as trained)")
     add("--refine", type=int, metavar="N", help="how many boxes the second stage takes up (default: as trained)")
+    add("--nms-iou", type=float, metavar="IOU", help="NMS for callers who name none (default: as trained, 0.7)")
     add("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
 
 
@@ -100,6 +101,8 @@ def _served(config: ModelConfig, arguments: argparse.Namespace) -> ModelConfig:
     """The trained network's config with what may be chosen anew for its service, without touching a weight."""
     if arguments.input_size is not None:
         config = with_input_size(config, arguments.input_size)
+    if arguments.nms_iou is not None:
+        config = replace(config, selection=replace(config.selection, nms_iou=arguments.nms_iou))
     return config if arguments.refine is None else _refining(config, arguments.refine)
 
 

@@ -12,19 +12,19 @@ from model.structures import Canvas, Proposals, Selection
 from model.training.annotations import AnnotatedPicture
 from model.training.dataset import CanvasDataset, CanvasSample
 
-# NMS at 0.7 is the paper's and the field's for proposals.
-_NMS_IOU = 0.7
-
 
 def evaluate(
     predictor: Predictor,
     pictures: Sequence[AnnotatedPicture],
     *,
     batch_size: int = 8,
-    nms_iou: float = _NMS_IOU,
+    nms_iou: float | None = None,
     progress: bool = True,
 ) -> Recall:
-    """Average recall on annotated pictures, each placed, predicted and restored exactly as in service."""
+    """Average recall on annotated pictures, each placed, predicted and restored exactly as in service.
+
+    ``nms_iou``: the model's own for None.
+    """
     proposals = propose(predictor, pictures, batch_size=batch_size, nms_iou=nms_iou, progress=progress)
     return recall_of(proposals, pictures)
 
@@ -40,12 +40,12 @@ def propose(
     pictures: Sequence[AnnotatedPicture],
     *,
     batch_size: int = 8,
-    nms_iou: float = _NMS_IOU,
+    nms_iou: float | None = None,
     progress: bool = True,
 ) -> list[Proposals]:
     """Each picture's proposals, as many as the largest budget asks for, in the pictures' order."""
     samples = CanvasDataset(pictures, predictor.input_rule)
-    selection = Selection(top_n=max(BUDGETS), nms_iou=nms_iou)
+    selection = Selection(top_n=max(BUDGETS), nms_iou=predictor.info.nms_iou if nms_iou is None else nms_iou)
     answers: dict[int, Proposals] = {}
     with tqdm(total=len(pictures), desc="evaluate", unit="picture", disable=not progress, leave=False) as bar:
         for indices, batch in _batches(samples, batch_size):

@@ -38,7 +38,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     add("--model", help="a shipped name, or name=path (default: the first of RPN_MODELS)")
     add("--top-n", type=int, default=_DEFAULTS.top_n, help="default: %(default)s")
     add("--score-threshold", type=float, default=_DEFAULTS.score_threshold, help="default: %(default)s")
-    add("--nms-iou", type=float, default=_DEFAULTS.nms_iou, help="default: %(default)s")
+    add("--nms-iou", type=float, help="default: the model's own")
     add("--box-format", default=_DEFAULTS.box_format, choices=("xyxy", "xywh", "cxcywh"), help="of the JSON")
     add("--normalized", action="store_true", help="the JSON's boxes divided by width and height")
 
@@ -75,7 +75,7 @@ def _propose(
     except PictureError as error:
         raise StartupError(f"{path}: {error}") from error
     started = time.perf_counter()
-    selection = query.selection(max_top_n=settings.max_top_n)
+    selection = query.selection(max_top_n=settings.max_top_n, nms_iou=predictor.info.nms_iou)
     (proposals,) = predictor.predict(picture.pixels[None], [picture.placement], [selection])
     return picture, Inference(proposals, 0.0, (time.perf_counter() - started) * 1000, 1)
 
@@ -109,7 +109,7 @@ def _query(args: argparse.Namespace, settings: Settings) -> ProposeQuery:
     except ValidationError as error:
         faults = [(str(fault["loc"][0]), fault["msg"]) for fault in error.errors(include_url=False)]
         raise StartupError("; ".join(f"--{name.replace('_', '-')}: {reason}" for name, reason in faults)) from error
-    query.selection(max_top_n=settings.max_top_n)
+    query.selection(max_top_n=settings.max_top_n, nms_iou=1.0)  # refuses now what would be refused later
     return query
 
 

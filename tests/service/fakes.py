@@ -43,6 +43,7 @@ class FakePredictor:
         self.input_rule = InputRule("longest", 64, 64, (WIDE, TALL))
         self.found = found
         self.batches: list[tuple[Canvas, int]] = []
+        self.selections: list[Selection] = []  # of all batches
         self.threads: set[str] = set()
         self.warmed: list[tuple[int, ...]] = []
         self.gate = threading.Event()
@@ -62,6 +63,7 @@ class FakePredictor:
         assert pixels.shape == (len(placements), canvas.height, canvas.width, 3)
         self.threads.add(threading.current_thread().name)
         self.batches.append((canvas, len(placements)))
+        self.selections += selections
         assert self.gate.wait(PATIENCE_S)
         self.fault(pixels)
         return [self._propose(*one) for one in zip(pixels, placements, selections, strict=True)]

@@ -1,6 +1,7 @@
 import asyncio
 import io
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -327,3 +328,13 @@ async def test_forms_that_cannot_be_are_refused():
     for refused in (html, several):
         assert (refused.status_code, refused.json()["code"]) == (406, "not_acceptable")
     assert "several pictures are answered as application/json alone" in several.json()["detail"]
+
+
+async def test_a_model_has_its_own_nms_for_callers_who_name_none():
+    fake = FakePredictor()
+    fake.info = replace(fake.info, nms_iou=0.45)
+    async with running(fake) as service:
+        await service.propose(picture())
+        await service.propose(picture(), nms_iou=0.9)
+        assert (await service.client.get("/models")).json()["models"][0]["nms_iou"] == 0.45
+    assert [selection.nms_iou for selection in fake.selections] == [0.45, 0.9]
