@@ -41,6 +41,13 @@ def predict(predictor: Predictor, items: list[tuple[PixelArray, Placement]]) -> 
     return predictor.predict(np.stack(pixels), placements, [ALL] * len(items))
 
 
+def assert_same_up_to_ties(found: Proposals, expected: Proposals) -> None:
+    """The same box at every rank; where scores are closer than rounding, two may have changed places."""
+    for rank, box in enumerate(found.boxes):
+        tied = np.abs(expected.scores - found.scores[rank]) < 1e-5
+        assert (np.abs(expected.boxes[tied] - box).max(axis=1) < 1e-2).any(), rank
+
+
 def test_batch_equals_single_in_any_company(predictor: Predictor):
     items = [place(predictor, seed, height=height) for seed, height in enumerate([120, 112, 120, 118, 115, 120, 113])]
     assert len({placement.canvas for _, placement in items}) == 1
@@ -49,8 +56,8 @@ def test_batch_equals_single_in_any_company(predictor: Predictor):
     for order in (range(7), [6, 2, 4, 0], [3, 3]):
         for index, answer in zip(order, predict(predictor, [items[i] for i in order]), strict=True):
             assert len(answer) == len(alone[index]) > 50
-            np.testing.assert_allclose(answer.boxes, alone[index].boxes, atol=1e-2)
             np.testing.assert_allclose(answer.scores, alone[index].scores, atol=1e-5)
+            assert_same_up_to_ties(answer, alone[index])
 
 
 def test_what_lies_in_the_padding_does_not_matter(predictor: Predictor):

@@ -113,7 +113,6 @@ def test_one_flipped_bit_in_the_weights(file: Path, share: float):
 
 def test_tampered_metadata(file: Path):
     content = file.read_bytes()
-    assert content.count(b'\\"nms') == 0
     changed = content.replace(b'\\"AR@100\\": 0.5', b'\\"AR@100\\": 0.9')
     assert changed != content
     file.write_bytes(changed)
