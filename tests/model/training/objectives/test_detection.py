@@ -45,8 +45,8 @@ RECIPE = Recipe(
 DETECTOR, PROPOSALS = "detector-last.safetensors", LAST_FILE
 
 
-def read_scenes(folder: Path) -> list[AnnotatedPicture]:
-    return read_annotations(write_coco(folder, "train", range(12), classes=True))
+def read_scenes(folder: Path, count: int = 12) -> list[AnnotatedPicture]:
+    return read_annotations(write_coco(folder, "train", range(count), classes=True))
 
 
 @pytest.fixture
@@ -72,11 +72,11 @@ def train(run: Run) -> Trainer:
 
 @pytest.fixture(scope="module")
 def learnt(tiny_config: ModelConfig, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a run that knows its dozen scenes by heart, which are beside it."""
+    """The folder of a run that knows its half dozen scenes by heart, which are beside it."""
     folder = tmp_path_factory.mktemp("detector")
-    scenes = read_scenes(folder / "data")
-    run = make_run(tiny_config, scenes * 4, folder / "run", recipe=replace(RECIPE, epochs=6), validation=scenes[:4])
-    train(run)  # each scene four times an epoch: an epoch's end costs more than a step
+    scenes = read_scenes(folder / "data", 6)
+    run = make_run(tiny_config, scenes * 8, folder / "run", recipe=replace(RECIPE, epochs=6), validation=scenes[:4])
+    train(run)  # each scene eight times an epoch: an epoch's end costs more than a step
     return folder / "run"
 
 
@@ -100,8 +100,7 @@ def test_it_finds_what_it_has_learnt_and_names_it(learnt: Path):
         for row, name in zip(overlaps, scene.classes, strict=True):
             best = next((label for iou, label in zip(row, found.labels, strict=True) if iou > 0.5), None)
             right, wrong, missed = right + (best == name), wrong + (best not in (name, None)), missed + (best is None)
-    # seventy steps teach it where things are, and only begin to teach which of two kinds of shape they are
-    assert right + wrong > 2 * missed
+    assert right > 1.5 * wrong
     assert right > missed
 
 
