@@ -20,11 +20,12 @@ def choose_precision(name: str, device: torch.device) -> torch.dtype:
     if name not in get_args(Precision):
         raise DeviceError(f"precision {name!r} is none of {', '.join(get_args(Precision))}")
     if name == "auto":
-        return torch.bfloat16 if _multiplies_bf16(device) else torch.float32
+        return torch.bfloat16 if multiplies_bf16(device) else torch.float32
     return torch.bfloat16 if name == "bf16" else torch.float32
 
 
-def _multiplies_bf16(device: torch.device) -> bool:
+def multiplies_bf16(device: torch.device) -> bool:
+    """Whether the device multiplies bfloat16 in hardware."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     capabilities = torch.cpu.get_capabilities()

@@ -10,24 +10,27 @@ from model.checkpoints.checkpoint import Checkpoint, load_checkpoint
 from model.checkpoints.restore import restore_network
 from model.device import choose_device
 from model.errors import DeviceError, DeviceOutOfMemory
+from model.execution import Execution, OpenVINOExecution, TorchExecution, choose_lanes, choose_runtime
 from model.network.folding import fold_norms
 from model.network.network import ProposalNetwork
-from model.network.proposing import propose
+from model.network.proposing import ScoringNetwork, propose
 from model.network.selection import SelectedBoxes
 from model.precision import choose_precision
 from model.structures import Canvas, ImageSize, ModelInfo, PixelArray, Placement, Proposals, Selection
+
+# Pictures in one call on a GPU; larger ones gain little more there and make the first ones wait.
+_GPU_BATCH = 8
 
 
 class Predictor:
     """A loaded checkpoint on a device.
 
-    Load it, warm it and call it in one and the same thread: on a CPU a network built in one thread and run in
-    another is much slower.
+    Load it, warm it and call it alone in one and the same thread: on a CPU a network built in one thread and run in
+    another is much slower. As many further threads may call it at the same time as it has ``lanes``.
     """
 
-    def __init__(self, network: ProposalNetwork, checkpoint: Checkpoint, device: torch.device) -> None:
-        # channels_last: convolutions read a pixel's channels together, faster on a CPU and on tensor cores
-        self._network = network.eval().to(device).to(memory_format=torch.channels_last)
+    def __init__(self, execution: Execution, checkpoint: Checkpoint, device: torch.device) -> None:
+        self._execution = execution
         self._device = device
         self._selection = checkpoint.config.selection
         self._calibration = checkpoint.calibration
@@ -46,25 +49,53 @@ class Predictor:
         )
 
     @classmethod
-    def load(cls, path: Path, *, device: str = "auto", precision: str = "auto") -> "Predictor":
+    def load(
+        cls, path: Path, *, device: str = "auto", precision: str = "auto", runtime: str = "auto", lanes: int = 1
+    ) -> "Predictor":
         """Read and check a checkpoint, and place its network on the device, made ready to serve and for nothing else.
+
+        ``lanes``: how many threads will call it at once; 0 takes what pays here (`choose_lanes`).
 
         Raises:
             CheckpointError: the file is not a sound checkpoint of ours.
-            DeviceError: there is no such device or precision here.
+            DeviceError: there is no such device, precision or runtime here.
+            MissingExtra: the runtime is not installed.
         """
         chosen = choose_device(device)
         dtype = choose_precision(precision, chosen)
+        compiled = choose_runtime(runtime, chosen, dtype) == "openvino"
         checkpoint = load_checkpoint(path)
-        network = restore_network(checkpoint, path)
+        network = restore_network(checkpoint, path).eval()
         fold_norms(network)
+        count = choose_lanes(lanes, chosen)
+        if compiled:
+            return cls(OpenVINOExecution(network, dtype, count, checkpoint.config.input.canvases), checkpoint, chosen)
         network.compute_in(dtype)
-        return cls(network, checkpoint, chosen)
+        # channels_last: convolutions read a pixel's channels together, faster on a CPU and on tensor cores
+        network = network.to(chosen).to(memory_format=torch.channels_last)
+        return cls(TorchExecution(network, chosen, count), checkpoint, chosen)
+
+    @classmethod
+    def of(cls, network: ProposalNetwork, checkpoint: Checkpoint, device: torch.device) -> "Predictor":
+        """A network at hand as it is, nothing folded or compiled: for measuring one that is being trained."""
+        # channels_last: convolutions read a pixel's channels together, faster on a CPU and on tensor cores
+        placed = network.eval().to(device).to(memory_format=torch.channels_last)
+        return cls(TorchExecution(placed, device, lanes=1), checkpoint, device)
 
     @property
     def device(self) -> str:
         """Where it runs: ``cpu``, ``cuda``, ``cuda:1``."""
         return str(self._device)
+
+    @property
+    def lanes(self) -> int:
+        """How many threads may call `predict` at once."""
+        return self._execution.lanes
+
+    @property
+    def usual_batch(self) -> int:
+        """Most pictures that are worth one call: a CPU answers them sooner one by one, each on a core of its own."""
+        return 1 if self._device.type == "cpu" else _GPU_BATCH
 
     def warm_up(self, batch_sizes: Sequence[int] = (1,)) -> None:
         """Run every canvas at these batch sizes once, so that no caller pays for a shape's first time."""
@@ -74,12 +105,18 @@ class Predictor:
                 self.predict(pixels, [_whole(canvas)] * size, [Selection()] * size)
 
     def predict(
-        self, pixels: PixelArray, placements: Sequence[Placement], selections: Sequence[Selection]
+        self,
+        pixels: PixelArray,
+        placements: Sequence[Placement],
+        selections: Sequence[Selection],
+        *,
+        alone: bool = True,
     ) -> list[Proposals]:
         """The proposals of N pictures on one canvas, each as its own caller wants them.
 
         ``pixels``: uint8 (N, H, W, 3), RGB, as `draw_on_canvas` lays them. The boxes come back in the pixels of each
-        upright picture before resizing.
+        upright picture before resizing. ``alone``: no other thread is calling, so that the whole processor is this
+        call's; the answer is the same.
 
         Raises:
             ValueError: the three arguments are not of one length, or the pixels not uint8 (N, H, W, 3).
@@ -93,7 +130,7 @@ class Predictor:
         if not len(pixels):
             return []
         try:
-            selected = self._select(pixels, placements, selections)
+            selected = self._select(self._execution.network(alone=alone), pixels, placements, selections)
         except torch.OutOfMemoryError as error:
             torch.cuda.empty_cache()
             raise DeviceOutOfMemory(f"{self.device} cannot hold a batch of {len(pixels)}") from error
@@ -103,12 +140,16 @@ class Predictor:
 
     @torch.inference_mode()
     def _select(
-        self, pixels: PixelArray, placements: Sequence[Placement], selections: Sequence[Selection]
+        self,
+        network: ScoringNetwork,
+        pixels: PixelArray,
+        placements: Sequence[Placement],
+        selections: Sequence[Selection],
     ) -> list[SelectedBoxes]:
         sizes = [(p.content.width, p.content.height) for p in placements]
         contents = torch.tensor(sizes, dtype=torch.float32, device=self._device)
         on_device = torch.from_numpy(pixels).to(self._device)
-        return propose(self._network, on_device, contents, self._selection, selections, self._calibration)
+        return propose(network, on_device, contents, self._selection, selections, self._calibration)
 
 
 def _whole(canvas: Canvas) -> Placement:

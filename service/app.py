@@ -16,13 +16,18 @@ from service.tracing import RequestTracing
 DISTRIBUTION = "region-proposal-service"
 
 
-def load_predictor(path: Path, device: str, precision: str = "auto") -> Predictor:
+def load_predictor(
+    path: Path, device: str, precision: str = "auto", runtime: str = "auto", lanes: int = 1
+) -> Predictor:
     """The real predictor. Imported here, in the inference thread, so that the service itself never imports torch."""
     from model.allocator import keep_freed_memory
+    from model.light_import import import_torchvision
+
+    import_torchvision()
     from model.predictor import Predictor as NetworkPredictor
 
     keep_freed_memory()
-    return NetworkPredictor.load(path, device=device, precision=precision)
+    return NetworkPredictor.load(path, device=device, precision=precision, runtime=runtime, lanes=lanes)
 
 
 def create_app(service: Service) -> FastAPI:

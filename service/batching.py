@@ -1,7 +1,7 @@
 """Pictures that wait, to batches of one canvas, to each caller his own answer.
 
-An idle device takes a lone picture at once. While it is busy pictures gather, and the next batch takes what waits
-when the device falls free: the oldest picture's canvas first, so that none starves.
+An idle device takes a lone picture at once. While all its lanes are busy pictures gather, and the next batch takes what
+waits when one falls free: the oldest picture's canvas first, so that none starves.
 """
 
 import asyncio
@@ -67,6 +67,7 @@ class Batcher:
         self._waiting: list[Entry] = []
         self._wake = asyncio.Event()
         self._closed = False
+        self._running: set[asyncio.Task[None]] = set()
         self._task = asyncio.create_task(self._work(), name=f"batching {model.name}")
 
     @property
@@ -92,8 +93,10 @@ class Batcher:
     async def close(self) -> None:
         """End, and refuse what still waits."""
         self._closed = True
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
+        ending = [self._task, *self._running]
+        for task in ending:
+            task.cancel()
+        await asyncio.gather(*ending, return_exceptions=True)
         for entry in self._waiting:
             _fail(entry, Draining())
         self._waiting.clear()
@@ -101,15 +104,23 @@ class Batcher:
     async def _work(self) -> None:
         while True:
             await self._wake.wait()
-            # The batch is made only once the device is ours: models share it, and who comes meanwhile comes along.
-            async with self._engine.turn:
-                batch = self._take()
-                try:
-                    await self._predict(batch)
-                except Exception as error:  # one bad batch must not end the queue
-                    _log.exception("a batch failed outside the model")
-                    for entry in batch:
-                        _fail(entry, error)
+            # The batch is made only once a lane is ours: models share them, and who comes meanwhile comes along.
+            await self._engine.turn.acquire()
+            task = asyncio.create_task(self._run(self._take(), alone=not self._waiting))
+            self._running.add(task)
+            task.add_done_callback(self._end_turn)
+
+    async def _run(self, batch: Sequence[Entry], *, alone: bool) -> None:
+        try:
+            await self._predict(batch, alone=alone)
+        except Exception as error:  # one bad batch must not end the queue
+            _log.exception("a batch failed outside the model")
+            for entry in batch:
+                _fail(entry, error)
+
+    def _end_turn(self, task: "asyncio.Task[None]") -> None:
+        self._running.discard(task)
+        self._engine.turn.release()
 
     def _take(self) -> list[Entry]:
         """The next batch, oldest first; everything without a caller or past its deadline is dropped."""
@@ -130,14 +141,14 @@ class Batcher:
             self._wake.clear()
         return batch
 
-    async def _predict(self, batch: Sequence[Entry]) -> None:
+    async def _predict(self, batch: Sequence[Entry], *, alone: bool = False) -> None:
         """Answer every entry. A batch too large for the device is halved; one that fails is tried one by one."""
         batch = _alive(batch)
         if not batch:
             return
         started = time.perf_counter()
         try:
-            proposals = await self._proposals(batch)
+            proposals = await self._proposals(batch, alone=alone)
         except DeviceOutOfMemory as error:
             await self._predict_parts(batch, (len(batch) + 1) // 2, error)
         except EngineFailed as error:
@@ -157,12 +168,13 @@ class Batcher:
         for start in range(0, len(batch), size):
             await self._predict(batch[start : start + size])
 
-    async def _proposals(self, batch: Sequence[Entry]) -> list[Proposals]:
+    async def _proposals(self, batch: Sequence[Entry], *, alone: bool) -> list[Proposals]:
         proposals = await self._engine.predict(
             self.model.name,
             [entry.pixels for entry in batch],
             [entry.placement for entry in batch],
             [entry.selection for entry in batch],
+            alone=alone,
         )
         if len(proposals) != len(batch):
             raise RuntimeError(f"the model answered {len(proposals)} of {len(batch)} pictures")

@@ -1,7 +1,8 @@
-"""The inference thread: it alone loads, warms up and calls the predictors.
+"""The inference threads: they alone load, warm up and call the predictors.
 
-One dedicated thread per device, because a network that is built in one thread and run in another is much slower on
-a CPU, and because two threads on one device only get in each other's way.
+The first loads them all, and calls them when nothing else runs: on a CPU a network that is built in one thread and run
+in another on all cores is much slower. A predictor says how many calls at once pay on its device; so many lanes, each a
+thread, take them. On a GPU that is one: two threads on one device only get in each other's way.
 """
 
 import asyncio
@@ -46,13 +47,21 @@ class Predictor(Protocol):
     def device(self) -> str:
         """Where it runs."""
 
+    @property
+    def lanes(self) -> int:
+        """How many threads may call `predict` at once."""
+
+    @property
+    def usual_batch(self) -> int:
+        """Most pictures that are worth one call."""
+
     def warm_up(self, batch_sizes: Sequence[int]) -> None:
         """Run every canvas at these batch sizes once."""
 
     def predict(
-        self, pixels: PixelArray, placements: Sequence[Placement], selections: Sequence[Selection]
+        self, pixels: PixelArray, placements: Sequence[Placement], selections: Sequence[Selection], *, alone: bool
     ) -> list[Proposals]:
-        """The proposals of N pictures on one canvas."""
+        """The proposals of N pictures on one canvas; ``alone``: no other thread is calling."""
 
 
 LoadPredictor = Callable[[Path, str], Predictor]
@@ -67,6 +76,7 @@ class LoadedModel:
     input_rule: InputRule
     max_top_n: int
     device: str
+    usual_batch: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,45 +92,54 @@ class _Job:
 
 
 class Engine:
-    """Used from one event loop; ``turn`` is the device's: whoever holds it may call `predict`."""
+    """Used from one event loop; ``turn`` is the lanes': whoever holds one of them may call `predict`."""
 
     def __init__(self, load: LoadPredictor) -> None:
         self._load_predictor = load
-        self._predictors: dict[str, Predictor] = {}  # touched by the inference thread alone
-        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._predictors: dict[str, Predictor] = {}  # filled by the first lane alone, before the name is known outside
         self._failure: str | None = None
-        # A daemon: a process that has been told to exit must not wait for a model that is still being loaded.
-        self._thread = threading.Thread(target=self._work, name="inference", daemon=True)
-        self.turn = asyncio.Lock()
+        self._lanes = [_Lane("inference", self._lost)]
+        self.turn = asyncio.Semaphore(1)
 
     @property
     def alive(self) -> bool:
-        """The thread runs and its device answers."""
-        return self._thread.is_alive() and self._failure is None
+        """The threads run and their device answers."""
+        return self._failure is None and all(lane.alive for lane in self._lanes)
 
     def start(self) -> None:
-        """Start the thread."""
-        self._thread.start()
+        """Start the first thread; the others come with the first predictor that has a use for them."""
+        self._lanes[0].start()
 
     def stop(self, patience_s: float) -> None:
-        """Let the thread finish its job and end, and wait so long for it."""
-        self._jobs.put(None)
-        self._thread.join(patience_s)
+        """Let the threads finish their jobs and end, and wait so long for each."""
+        for lane in self._lanes:
+            lane.stop()
+        for lane in self._lanes:
+            lane.join(patience_s)
 
-    async def load(self, source: ModelSource, *, device: str, largest_batch: Callable[[InputRule], int]) -> LoadedModel:
+    async def load(self, source: ModelSource, *, device: str, largest_batch: Callable[[Predictor], int]) -> LoadedModel:
         """Load a checkpoint and run every canvas once, so that no caller pays for a shape's first time.
 
         Raises:
             ModelError: the checkpoint or the device cannot be used.
         """
 
-        def work() -> LoadedModel:
+        def work() -> Predictor:
             predictor = self._load_predictor(source.path, device)
-            _warm_up(predictor, largest_batch(predictor.input_rule))
+            _warm_up(predictor, largest_batch(predictor))
             self._predictors[source.name] = predictor
-            return LoadedModel(source.name, predictor.info, predictor.input_rule, predictor.max_top_n, predictor.device)
+            return predictor
 
-        return await self._run(work)
+        predictor: Predictor = await self._run(self._lanes[0], work)
+        self._open_lanes(predictor.lanes)
+        return LoadedModel(
+            source.name,
+            predictor.info,
+            predictor.input_rule,
+            predictor.max_top_n,
+            predictor.device,
+            predictor.usual_batch,
+        )
 
     async def predict(
         self,
@@ -128,34 +147,82 @@ class Engine:
         pixels: Sequence[PixelArray],
         placements: Sequence[Placement],
         selections: Sequence[Selection],
+        *,
+        alone: bool = False,
     ) -> list[Proposals]:
         """The proposals of N pictures on one canvas, from the model of that name.
 
+        ``alone``: nothing else waits; where no other lane is busy either, the whole device takes up these.
+
         Raises:
             DeviceOutOfMemory: a smaller batch may pass.
-            EngineFailed: the thread or its device is gone.
+            EngineFailed: a thread or its device is gone.
         """
+        lane = min(self._lanes, key=lambda lane: lane.waiting)  # the first, which loaded them, wherever it is free
+        alone = alone and not any(lane.waiting for lane in self._lanes)
+
+        def work() -> list[Proposals]:
+            return self._predictors[name].predict(np.stack(pixels), placements, selections, alone=alone)
+
         try:
-            return await self._run(lambda: self._predictors[name].predict(np.stack(pixels), placements, selections))
+            found: list[Proposals] = await self._run(lane, work)
         except DeviceError as error:
             raise EngineFailed("the device is gone") from error
+        return found
 
-    async def _run(self, work: Callable[[], T]) -> T:
+    def _open_lanes(self, wanted: int) -> None:
+        while len(self._lanes) < wanted:
+            lane = _Lane(f"inference {len(self._lanes) + 1}", self._lost)
+            lane.start()
+            self._lanes.append(lane)
+            self.turn.release()
+
+    async def _run(self, lane: "_Lane", work: Callable[[], T]) -> T:
         loop = asyncio.get_running_loop()
         job = _Job(work, loop, loop.create_future())
-        self._jobs.put(job)
+        lane.put(job)
         # After the put: a thread that ends either still finds the job and fails it, or is seen to have ended here.
         if not self.alive:
             job.future.cancel()
-            raise EngineFailed(self._failure or "the inference thread does not run")
-        result: T = await job.future
+            raise EngineFailed(self._failure or "an inference thread does not run")
+        lane.waiting += 1
+        try:
+            result: T = await job.future
+        finally:
+            lane.waiting -= 1
         return result
+
+    def _lost(self, failure: str) -> None:
+        """A lane has ended: the device has gone, and no later job can do better."""
+        self._failure = failure
+
+
+class _Lane:
+    """A thread and the jobs that wait for it."""
+
+    def __init__(self, name: str, lost: Callable[[str], None]) -> None:
+        self.waiting = 0  # jobs given to it and not yet done
+        self._lost = lost
+        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        # A daemon: a process that has been told to exit must not wait for a model that is still being loaded.
+        self._thread = threading.Thread(target=self._work, name=name, daemon=True)
+        self.start, self.join = self._thread.start, self._thread.join
+
+    @property
+    def alive(self) -> bool:
+        return self._thread.is_alive()
+
+    def put(self, job: _Job) -> None:
+        self._jobs.put(job)
+
+    def stop(self) -> None:
+        self._jobs.put(None)
 
     def _work(self) -> None:
         while (job := self._jobs.get()) is not None:
             try:
                 job.deliver(job.work(), None)
-            except DeviceError as error:  # the device has gone: no later job can do better
+            except DeviceError as error:
                 self._fail(job, error, told=error)
                 return
             except Exception as error:
@@ -165,12 +232,13 @@ class Engine:
                 return
 
     def _fail(self, job: _Job, error: BaseException, told: Exception) -> None:
-        self._failure = "the inference thread has ended or its device is gone"
+        failure = "an inference thread has ended or its device is gone"
+        self._lost(failure)
         _log.critical("the inference thread ends", exc_info=error)
         job.deliver(None, told)
         while not self._jobs.empty():
             if (waiting := self._jobs.get()) is not None:
-                waiting.deliver(None, EngineFailed(self._failure))
+                waiting.deliver(None, EngineFailed(failure))
 
 
 def _warm_up(predictor: Predictor, largest_batch: int) -> None:

@@ -39,7 +39,8 @@ def serve(settings: Settings, load: LoadPredictor | None = None) -> None:
     """
     for name in unknown_names(os.environ):
         _log.warning("%s is none of our settings; misspelt?", name)
-    service = Service(settings, load or partial(load_predictor, precision=settings.precision))
+    real = partial(load_predictor, precision=settings.precision, runtime=settings.runtime, lanes=settings.lanes)
+    service = Service(settings, load or real)
     listener = listen(settings.host, settings.port)
     config = uvicorn.Config(
         create_app(service),

@@ -1,6 +1,5 @@
 """Settings, read from the environment: ``RPN_`` and a field's name in capitals."""
 
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 from pydantic import BeforeValidator, Field, PlainSerializer, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from model.cores import usable_cores
 from service.errors import StartupError
 
 PREFIX = "RPN_"
@@ -86,6 +86,17 @@ class Settings(BaseSettings):
         description="What the network computes in: `auto` (`bf16` where the device has it in hardware, else `fp32`), "
         "`fp32` or `bf16`.",
     )
+    runtime: Literal["auto", "torch", "openvino"] = Field(
+        default="auto",
+        description="What computes the network: `auto` (`openvino` on a CPU where it is installed, else `torch`), "
+        "`torch` or `openvino`.",
+    )
+    lanes: int = Field(
+        default=0,
+        ge=0,
+        le=256,
+        description="Batches computed at once on a CPU; 0 takes one for each core, at most eight. A GPU has one.",
+    )
     host: str = Field(default="127.0.0.1", min_length=1, description="Address to listen on.")
     port: int = Field(default=8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
     max_upload_bytes: int = Field(default=20_000_000, ge=1, description="Largest picture, in bytes as uploaded.")
@@ -99,7 +110,12 @@ class Settings(BaseSettings):
     max_requests: int = Field(
         default=128, ge=1, description="Requests held at once, from before the body is read; more get 429."
     )
-    max_batch: int = Field(default=8, ge=1, description="Most pictures in one batch.")
+    max_batch: int = Field(
+        default=0,
+        ge=0,
+        description="Most pictures in one batch; 0 takes what suits the device: one on a CPU, where each core takes a "
+        "picture of its own, eight on a GPU.",
+    )
     max_batch_pixels: int = Field(
         default=16_000_000, ge=1, description="Most canvas pixels in one batch; a lone picture always passes."
     )
@@ -140,7 +156,7 @@ class Settings(BaseSettings):
     def decode_workers(self) -> int:
         """``decode_threads``, or what 0 stands for here."""
         # Half, because torch's own threads take every core while a network runs.
-        return self.decode_threads or min(8, max(1, _usable_cores() // 2))
+        return self.decode_threads or min(8, max(1, usable_cores() // 2))
 
 
 class SettingRow(NamedTuple):
@@ -181,12 +197,6 @@ def unknown_names(environ: Mapping[str, str]) -> list[str]:
     """Variables that begin like ours and are none of ours: most likely misspelt."""
     known = {PREFIX + name.upper() for name in Settings.model_fields}
     return sorted(name for name in environ if name.upper().startswith(PREFIX) and name.upper() not in known)
-
-
-def _usable_cores() -> int:
-    if hasattr(os, "sched_getaffinity"):  # Linux: what this process may use, not what the machine has
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _type_name(annotation: Any) -> str:

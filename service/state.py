@@ -8,7 +8,7 @@ from fastapi import Depends, Request
 
 from service.admission import Admission
 from service.batching import Batcher, BatchLimits
-from service.engine import Engine, LoadPredictor
+from service.engine import Engine, LoadPredictor, Predictor
 from service.errors import UnknownModel
 from service.images import Decoder
 from service.lifecycle import Lifecycle
@@ -39,17 +39,22 @@ class Service:
 
     async def _load_models(self) -> None:
         """Load and warm every model, then be ready. A failure is kept for whoever runs the process to end it."""
-        limits = BatchLimits(self.settings.max_batch, self.settings.max_batch_pixels)
         try:
             for source in self.settings.models:
-                model = await self.engine.load(source, device=self.settings.device, largest_batch=limits.largest_batch)
-                self.batchers[source.name] = Batcher(model, self.engine, limits)
+                model = await self.engine.load(source, device=self.settings.device, largest_batch=self._largest_batch)
+                self.batchers[source.name] = Batcher(model, self.engine, self._limits(model.usual_batch))
                 _log.info("model loaded", extra={"model": source.name, "digest": model.info.digest})
         except Exception as error:
             self.lifecycle.failed(error)
         else:
             self.lifecycle.loaded()
             _log.info("ready")
+
+    def _limits(self, usual_batch: int) -> BatchLimits:
+        return BatchLimits(self.settings.max_batch or usual_batch, self.settings.max_batch_pixels)
+
+    def _largest_batch(self, predictor: Predictor) -> int:
+        return self._limits(predictor.usual_batch).largest_batch(predictor.input_rule)
 
     def batcher(self, name: str | None) -> Batcher:
         """The queue of the model of this name; of the default one for None.

@@ -103,7 +103,7 @@ def _measure(
     """What a checkpoint's proposals are worth, and the seconds that a picture took."""
     network = restore_network(checkpoint, path)
     # The network's own scores: what the calibration makes of them is measured beside them.
-    predictor = Predictor(network, replace(checkpoint, calibration=None), choose_device(arguments.device))
+    predictor = Predictor.of(network, replace(checkpoint, calibration=None), choose_device(arguments.device))
     started = time.perf_counter()
     proposals = propose(predictor, pictures, batch_size=arguments.batch_size, nms_iou=arguments.nms_iou)
     seconds = (time.perf_counter() - started) / max(1, len(pictures))

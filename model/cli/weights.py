@@ -135,7 +135,7 @@ def _measure(
 
     The ECE after it is the cross-fitted one: no picture is judged by a curve that has seen it.
     """
-    proposals = propose(Predictor(restore_network(checkpoint, path), checkpoint, device), pictures)
+    proposals = propose(Predictor.of(restore_network(checkpoint, path), checkpoint, device), pictures)
     coverage = measure_coverage(proposals, pictures)
     figures: dict[str, Any] = recall_of(proposals, pictures).to_dict()
     calibration = fit_calibration(coverage)
@@ -148,4 +148,4 @@ def _measure_untrained(
     checkpoint: Checkpoint, pictures: list[AnnotatedPicture], device: torch.device
 ) -> dict[str, Any]:
     torch.manual_seed(0)
-    return evaluate(Predictor(build_network(checkpoint.config), checkpoint, device), pictures).to_dict()
+    return evaluate(Predictor.of(build_network(checkpoint.config), checkpoint, device), pictures).to_dict()

@@ -3,7 +3,6 @@
 import math
 from itertools import pairwise
 
-import torch
 from torch import Tensor, nn
 from torchvision.ops.misc import Conv2dNormActivation
 
@@ -38,20 +37,25 @@ class RPNHead(nn.Module):
 
     def forward(self, features: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
         """Per level: objectness logits (N, R_l) and deltas (N, R_l, 4), in the anchors' order."""
+        logits, deltas = self.maps(features)
+        return flatten_maps(logits, deltas)
+
+    def maps(self, features: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+        """The same as maps: logits (N, H_l, W_l, A) and deltas (N, H_l, W_l, A * 4)."""
         logits, deltas = [], []
         for feature in features:
             hidden = self.conv(feature)
-            logits.append(self._objectness(self.cls_logits(hidden)))
-            deltas.append(_per_anchor(self.bbox_pred(hidden), 4))
+            logits.append(self._objectness(self.cls_logits(hidden)).permute(0, 2, 3, 1))
+            deltas.append(self.bbox_pred(hidden).permute(0, 2, 3, 1))
         return logits, deltas
 
     def _objectness(self, outputs: Tensor) -> Tensor:
         if self.config.objectness == "softmax":
             background, foreground = outputs.chunk(2, dim=1)  # the paper's code: k background maps, then k foreground
-            outputs = foreground - background
-        return _per_anchor(outputs, 1).squeeze(-1)
+            return foreground - background
+        return outputs
 
 
-def _per_anchor(outputs: Tensor, values: int) -> Tensor:
-    """(N, A * values, H, W) to (N, H * W * A, values)."""
-    return torch.permute(outputs, (0, 2, 3, 1)).reshape(outputs.shape[0], -1, values)
+def flatten_maps(logits: list[Tensor], deltas: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+    """Maps of logits (N, H_l, W_l, A) and deltas (N, H_l, W_l, A * 4) to (N, R_l) and (N, R_l, 4)."""
+    return [level.flatten(1) for level in logits], [level.reshape(len(level), -1, 4) for level in deltas]

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -9,7 +10,6 @@ from torch import Tensor
 from model.config import RefinementConfig, SelectionConfig
 from model.network.box_coding import decode_deltas
 from model.network.calibration import Calibration
-from model.network.network import ProposalNetwork
 from model.network.refinement import RefinedBoxes, RefinementHead
 from model.network.rpn import ScoredAnchors
 from model.network.selection import SelectedBoxes, select_proposals, select_refined
@@ -19,8 +19,19 @@ from model.structures import Selection
 _LOGIT_EPS = 1e-6
 
 
+class ScoringNetwork(Protocol):
+    """What scores anchors: a `ProposalNetwork`, or the same computed by another runtime."""
+
+    @property
+    def refinement(self) -> RefinementHead | None:
+        """The second stage, where there is one."""
+
+    def __call__(self, pixels: Tensor, contents: Tensor) -> ScoredAnchors:
+        """Score every anchor of N pictures: pixels uint8 (N, H, W, 3), contents float32 (N, 2) as (width, height)."""
+
+
 def propose(
-    network: ProposalNetwork,
+    network: ScoringNetwork,
     pixels: Tensor,
     contents: Tensor,
     config: SelectionConfig,

@@ -183,7 +183,7 @@ class Trainer:
             return {}
         network = build_network(self.run.config)
         network.load_state_dict(self.run.objective.proposal_weights(self.average.values))
-        predictor = Predictor(network, self._checkpoint({}), self.run.device)
+        predictor = Predictor.of(network, self._checkpoint({}), self.run.device)
         with self.stop.at_once():
             return evaluate(predictor, self.run.validation, progress=self.show_progress).to_dict()
 

@@ -51,8 +51,8 @@ def run(args: argparse.Namespace) -> int:
     source = _source(args.model, settings)
     from service.app import load_predictor  # with it comes torch, which a wrong argument need not wait for
 
-    predictor = load_predictor(source.path, settings.device, settings.precision)
-    model = LoadedModel(source.name, predictor.info, predictor.input_rule, predictor.max_top_n, predictor.device)
+    predictor = load_predictor(source.path, settings.device, settings.precision, settings.runtime)
+    model = LoadedModel(source.name, predictor.info, predictor.input_rule, predictor.max_top_n, predictor.device, 1)
     for path, target in zip(args.pictures, targets, strict=True):
         picture, inference = _propose(path, predictor, query, settings)
         answer = result(Found(model, picture, inference, query))
@@ -76,7 +76,7 @@ def _propose(
         raise StartupError(f"{path}: {error}") from error
     started = time.perf_counter()
     selection = query.selection(max_top_n=settings.max_top_n, nms_iou=predictor.info.nms_iou)
-    (proposals,) = predictor.predict(picture.pixels[None], [picture.placement], [selection])
+    (proposals,) = predictor.predict(picture.pixels[None], [picture.placement], [selection], alone=True)
     return picture, Inference(proposals, 0.0, (time.perf_counter() - started) * 1000, 1)
 
 

@@ -37,12 +37,15 @@ class FakePredictor:
 
     max_top_n = 1000
     device = "cpu"
+    usual_batch = 8
 
-    def __init__(self, name: str = "fake", *, found: int = 1000) -> None:
+    def __init__(self, name: str = "fake", *, found: int = 1000, lanes: int = 1) -> None:
         self.info = ModelInfo(name, "7", "sha256:" + "0" * 64, "fake", 1, "fake", {"data": "none"}, {"AR@100": 0.5})
         self.input_rule = InputRule("longest", 64, 64, (WIDE, TALL))
         self.found = found
+        self.lanes = lanes
         self.batches: list[tuple[Canvas, int]] = []
+        self.alone: list[bool] = []  # what each batch was told
         self.selections: list[Selection] = []  # of all batches
         self.threads: set[str] = set()
         self.warmed: list[tuple[int, ...]] = []
@@ -55,7 +58,12 @@ class FakePredictor:
         self.warmed.append(tuple(batch_sizes))
 
     def predict(
-        self, pixels: PixelArray, placements: Sequence[Placement], selections: Sequence[Selection]
+        self,
+        pixels: PixelArray,
+        placements: Sequence[Placement],
+        selections: Sequence[Selection],
+        *,
+        alone: bool = True,
     ) -> list[Proposals]:
         canvases = {placement.canvas for placement in placements}
         assert len(canvases) == 1, "a batch is one canvas"
@@ -63,6 +71,7 @@ class FakePredictor:
         assert pixels.shape == (len(placements), canvas.height, canvas.width, 3)
         self.threads.add(threading.current_thread().name)
         self.batches.append((canvas, len(placements)))
+        self.alone.append(alone)
         self.selections += selections
         assert self.gate.wait(PATIENCE_S)
         self.fault(pixels)

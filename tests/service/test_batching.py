@@ -24,7 +24,7 @@ POISON = 255  # a picture whose every sample is this one fails
 async def batching(fake: FakePredictor, limits: BatchLimits = ROOMY) -> AsyncIterator[Batcher]:
     engine = Engine(lambda path, device: fake)
     engine.start()
-    model = await engine.load(ModelSource("m", Path("x")), device="cpu", largest_batch=limits.largest_batch)
+    model = await engine.load(ModelSource("m", Path("x")), device="cpu", largest_batch=lambda predictor: 1)
     batcher = Batcher(model, engine, limits)
     try:
         yield batcher
@@ -256,7 +256,7 @@ async def test_two_models_take_turns_on_one_device():
     engine.start()
     batchers = []
     for name in fakes:
-        model = await engine.load(ModelSource(name, Path(name)), device="cpu", largest_batch=lambda rule: 1)
+        model = await engine.load(ModelSource(name, Path(name)), device="cpu", largest_batch=lambda predictor: 1)
         batchers.append(Batcher(model, engine, ROOMY))
     first = await hold_the_device(batchers[0], fakes["x"])
     others = [ask(batchers[1], i) for i in range(2)]
@@ -269,3 +269,24 @@ async def test_two_models_take_turns_on_one_device():
     for batcher in batchers:
         await batcher.close()
     engine.stop(5)
+
+
+async def test_with_several_lanes_what_waits_is_taken_at_once():
+    fake = FakePredictor(lanes=2)
+    async with batching(fake, BatchLimits(pictures=1, pixels=10**9)) as batcher:
+        fake.gate.clear()
+        tasks = [ask(batcher, value) for value in range(3)]
+        await until(lambda: len(fake.batches) == 2)
+        assert batcher.waiting == 1
+        assert fake.alone[1] is False
+        fake.gate.set()
+        answers = await asyncio.gather(*tasks)
+        assert [answer.batch_size for answer in answers] == [1, 1, 1]
+
+
+async def test_a_lone_picture_has_the_device_to_itself():
+    fake = FakePredictor(lanes=2)
+    async with batching(fake) as batcher:
+        await ask(batcher)
+        await ask(batcher)
+        assert fake.alone == [True, True]

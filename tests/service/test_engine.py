@@ -24,12 +24,12 @@ def started(fake: FakePredictor) -> Engine:
 
 
 async def load(engine: Engine, source: ModelSource = SOURCE) -> None:
-    await engine.load(source, device="cpu", largest_batch=lambda rule: 4)
+    await engine.load(source, device="cpu", largest_batch=lambda predictor: 4)
 
 
-async def predict(engine: Engine) -> int:
+async def predict(engine: Engine, *, alone: bool = False) -> int:
     blank = np.zeros((WIDE.height, WIDE.width, 3), dtype=np.uint8)
-    return len(await engine.predict("general", [blank], [PLACEMENT], [Selection()]))
+    return len(await engine.predict("general", [blank], [PLACEMENT], [Selection()], alone=alone))
 
 
 async def test_one_thread_loads_warms_and_predicts_for_all_models():
@@ -121,3 +121,23 @@ async def test_a_caller_that_left_is_no_trouble():
     fake.gate.set()
     assert await predict(engine) == 1
     engine.stop(5)
+
+
+async def test_lanes_take_batches_at_once_and_only_a_lone_one_has_the_whole_device():
+    fake = FakePredictor(lanes=3)
+    engine = started(fake)
+    await load(engine)
+    assert engine.turn._value == 3
+    lone = await predict(engine, alone=True)
+    assert (lone, fake.alone) == (1, [True])
+    fake.gate.clear()
+    together = [asyncio.create_task(predict(engine, alone=True)) for _ in range(3)]
+    await until(lambda: len(fake.batches) == 4)
+    assert sorted(fake.alone[1:]) == [False, False, True], "one of them found nobody"
+    assert fake.threads == {"inference", "inference 2", "inference 3"}
+    fake.gate.set()
+    await asyncio.gather(*together)
+    await predict(engine, alone=False)
+    assert fake.alone[-1] is False, "something else waits"
+    engine.stop(5)
+    assert not engine.alive

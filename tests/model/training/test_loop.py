@@ -224,4 +224,4 @@ def recall_of(trainer: Trainer, scenes: list[AnnotatedPicture]) -> Recall:
     network = build_network(trainer.run.config)
     network.load_state_dict(trainer.average.values)
     checkpoint = Checkpoint("scenes", "0", trainer.run.config, {})
-    return evaluate(Predictor(network, checkpoint, trainer.run.device), scenes, progress=False)
+    return evaluate(Predictor.of(network, checkpoint, trainer.run.device), scenes, progress=False)
