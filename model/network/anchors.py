@@ -13,9 +13,9 @@ from model.structures import Canvas
 _PAPER_BASE = 16.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class LevelAnchors:
-    """The anchors of one level.
+    """The anchors of one level; equal to itself alone, so that what is made of them can be kept.
 
     ``boxes``: float32 (R_l, 4), ``xyxy`` in canvas pixels; ``centres``: float32 (R_l, 2), the (x, y) place that each
     belongs to, by which an anchor is said to lie in the picture or in its padding.

@@ -1,40 +1,28 @@
 """From scored anchors to ranked proposals: top-k per level, decode, clip, drop, NMS, rank.
 
-As torchvision's ``RegionProposalNetwork.filter_proposals``, step by step and to the last bit in fp32, but for what it
-leaves out: only the top-k are decoded, anchors in the padding never compete, non-finite values never survive, and the
-scores come back with the boxes. A calibration, where the checkpoint has one, changes what scores are called, not their
-order: ranking and NMS go by the network's own.
+As torchvision's ``RegionProposalNetwork.filter_proposals``, step by step, but for what it leaves out: only the top-k
+are decoded, anchors in the padding never compete, non-finite values never survive, and the scores come back with the
+boxes. A calibration, where the checkpoint has one, changes what scores are called, not their order: ranking and NMS go
+by the network's own.
 
-After a small network this is what is left of the time, and on a CPU most of it goes to starting operations, not to
-computing: hence few operations on large tensors, and none that a picture does not need.
+After a small network this is what is left of the time. On a CPU starting a torch operation costs more than these
+tensors do, so there it is NumPy's work (`model.network.host_selection`); elsewhere it stays where the tensors are
+(`model.network.device_selection`).
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import accumulate, pairwise
 
-import torch
 from torch import Tensor
-from torchvision.ops import batched_nms, nms
 
 from model.config import SelectionConfig
-from model.network.anchors import LevelAnchors
-from model.network.box_coding import decode_deltas
+from model.network import device_selection, host_selection
 from model.network.calibration import Calibration
 from model.network.refinement import RefinedBoxes
 from model.network.rpn import ScoredAnchors
+from model.network.selected_boxes import SelectedBoxes
 from model.structures import Selection
 
-_NEVER = -torch.inf  # the logit of an anchor that does not compete
-
-
-@dataclass(frozen=True, slots=True)
-class SelectedBoxes:
-    """One picture's proposals on its canvas: boxes float32 (K, 4) ``xyxy``, scores float32 (K,), highest first."""
-
-    boxes: Tensor
-    scores: Tensor
-    truncated: bool
+__all__ = ["SelectedBoxes", "select_proposals", "select_refined"]
 
 
 def select_proposals(
@@ -47,17 +35,12 @@ def select_proposals(
     """Each picture's proposals, as its own ``Selection`` asks.
 
     ``contents``: float32 (N, 2), the (width, height) that each picture covers of its canvas; boxes are clipped to it.
-    Work before NMS is one pass for the whole batch; NMS is per picture, within each level. A caller's threshold is on
-    the scores that he is served, calibrated ones where there is a ``calibration``; the config's own is on the
-    network's.
+    NMS is within each level. A caller's threshold is on the scores that he is served, calibrated ones where there is a
+    ``calibration``; the config's own is on the network's. No gradient passes.
     """
-    candidates = _top_candidates(scored, contents, config.pre_nms_top_n)
-    boxes = _clip(candidates.boxes, contents)
-    keep = _sound(boxes, config) & (candidates.logits > _NEVER)
-    return [
-        _select(_Ranked(boxes[n], candidates.logits[n], keep[n], candidates.levels), config, selection, calibration)
-        for n, selection in enumerate(selections)
-    ]
+    if contents.device.type == "cpu":
+        return host_selection.select_proposals(scored, contents, config, selections, calibration)
+    return device_selection.select_proposals(scored, contents, config, selections, calibration)
 
 
 def select_refined(
@@ -68,95 +51,6 @@ def select_refined(
     calibration: Calibration | None = None,
 ) -> list[SelectedBoxes]:
     """The same from the second stage's boxes, one `RefinedBoxes` a picture; NMS is across levels."""
-    results = []
-    for found, content, selection in zip(refined, contents, selections, strict=True):
-        boxes = _clip(found.boxes, content)
-        ranked = _Ranked(boxes, found.logits, _sound(boxes, config), (len(boxes),))
-        results.append(_select(ranked, config, selection, calibration))
-    return results
-
-
-@dataclass(frozen=True, slots=True)
-class _Candidates:
-    """The K highest anchors of all levels: boxes (N, K, 4), logits (N, K), how many of each level, level by level."""
-
-    boxes: Tensor
-    logits: Tensor
-    levels: tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class _Ranked:
-    """One picture's K boxes (K, 4) and logits (K,), which of them compete (K,), and how many are of each level."""
-
-    boxes: Tensor
-    logits: Tensor
-    keep: Tensor
-    levels: tuple[int, ...]
-
-
-def _top_candidates(scored: ScoredAnchors, contents: Tensor, top_n: int) -> _Candidates:
-    logits, deltas, boxes = [], [], []
-    for level_logits, level_deltas, anchors in zip(scored.logits, scored.deltas, scored.anchors, strict=True):
-        count, total = level_logits.shape
-        competing = _competing(level_logits, anchors, contents)
-        top, index = competing.topk(min(top_n, total), dim=1)
-        rows = index if count == 1 else index + torch.arange(0, count * total, total, device=index.device)[:, None]
-        logits.append(top)
-        deltas.append(level_deltas.reshape(-1, 4).index_select(0, rows.flatten()).view(count, -1, 4))
-        boxes.append(anchors.boxes.index_select(0, index.flatten()).view(count, -1, 4))
-    decoded = decode_deltas(torch.cat(deltas, dim=1).float(), torch.cat(boxes, dim=1))
-    return _Candidates(decoded, torch.cat(logits, dim=1), tuple(top.shape[1] for top in logits))
-
-
-def _competing(logits: Tensor, anchors: LevelAnchors, contents: Tensor) -> Tensor:
-    """The logits, with those of anchors in the padding and the non-finite ones replaced by minus infinity."""
-    x, y = anchors.centres.unbind(dim=-1)
-    inside = (x < contents[:, :1]) & (y < contents[:, 1:])  # (N, R_l)
-    return torch.where(inside, logits.float().nan_to_num(_NEVER, _NEVER, _NEVER), _NEVER)
-
-
-def _clip(boxes: Tensor, contents: Tensor) -> Tensor:
-    """Boxes (..., K, 4) inside contents (..., 2)."""
-    limits = torch.cat((contents, contents), dim=-1).unsqueeze(-2)
-    return torch.minimum(boxes.clamp(min=0), limits)
-
-
-def _sound(boxes: Tensor, config: SelectionConfig) -> Tensor:
-    """Which clipped boxes have both sides: NaN compares false, and an infinite box is flattened by clipping."""
-    return (boxes[..., 2:] - boxes[..., :2]).amin(dim=-1) >= config.min_side
-
-
-def _select(
-    ranked: _Ranked, config: SelectionConfig, selection: Selection, calibration: Calibration | None
-) -> SelectedBoxes:
-    keep, scores = ranked.keep, ranked.logits.sigmoid()
-    if config.score_threshold > 0 or selection.score_threshold > 0:
-        served = scores if calibration is None else calibration(scores)
-        keep = keep & (scores >= config.score_threshold) & (served >= selection.score_threshold)
-    kept = keep.nonzero().squeeze(1)
-    boxes, scores = ranked.boxes.index_select(0, kept), scores.index_select(0, kept)
-    survivors = _suppress(boxes, scores, kept, ranked.levels, selection.nms_iou)
-    limit = min(selection.top_n, config.post_nms_top_n)
-    top = survivors[:limit]
-    served = scores.index_select(0, top)
-    if calibration is not None:
-        # A curve that rises may still fall by its last bit where two scores are neighbours: the order is the network's.
-        served = calibration(served).cummin(dim=0).values
-    return SelectedBoxes(boxes.index_select(0, top), served, truncated=len(survivors) > limit)
-
-
-def _suppress(boxes: Tensor, scores: Tensor, kept: Tensor, levels: tuple[int, ...], iou: float) -> Tensor:
-    """The boxes, by their index and highest first, that no higher one of their level overlaps by more.
-
-    ``kept``: the place of each among all candidates, rising, so that a level's are neighbours.
-    """
-    starts = list(accumulate(levels, initial=0))
-    if boxes.device.type != "cpu":
-        level = torch.bucketize(kept, torch.tensor(starts[1:-1], device=kept.device), right=True)
-        survivors: Tensor = batched_nms(boxes, scores, level, iou)
-        return survivors
-    bounds = torch.searchsorted(kept, torch.tensor(starts)).tolist()
-    parts = [nms(boxes[low:high], scores[low:high], iou) + low for low, high in pairwise(bounds)]
-    survivors = torch.cat(parts)
-    return survivors[scores[survivors].argsort(descending=True)] if len(parts) > 1 else survivors
+    if contents.device.type == "cpu":
+        return host_selection.select_refined(refined, contents, config, selections, calibration)
+    return device_selection.select_refined(refined, contents, config, selections, calibration)

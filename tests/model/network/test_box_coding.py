@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torchvision.models.detection._utils import BoxCoder
 
-from model.network.box_coding import SCALE_CLAMP, decode_deltas, encode_boxes
+from model.network.box_coding import SCALE_CLAMP, decode_deltas, decode_planes, encode_boxes
 
 coordinates = st.floats(-500, 1500, width=32)
 sides = st.floats(1, 800, width=32)
@@ -19,6 +19,13 @@ def test_decoding_undoes_encoding(pairs):
     representable = (ratio.log() < SCALE_CLAMP).all(dim=1)
     decoded = decode_deltas(encode_boxes(box, anchor), anchor)
     torch.testing.assert_close(decoded[representable], box[representable], rtol=1e-4, atol=0.05)
+
+
+@given(st.lists(st.tuples(boxes, st.tuples(*[st.floats(-9, 9, width=32)] * 4)), min_size=1, max_size=8))
+def test_planes_on_the_host_decode_alike(pairs):
+    anchors, deltas = (torch.tensor(side) for side in zip(*pairs, strict=True))
+    planes = decode_planes(deltas.numpy().T, anchors.numpy().T)
+    torch.testing.assert_close(torch.from_numpy(planes.T), decode_deltas(deltas, anchors), rtol=1e-6, atol=1e-3)
 
 
 def test_by_hand():

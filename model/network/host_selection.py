@@ -1,0 +1,136 @@
+"""Selection on the host, in NumPy: for a CPU, where starting a torch operation costs more than these tensors do.
+
+`model.network.selection` says what is selected.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from model.config import SelectionConfig
+from model.network.calibration import Calibration
+from model.network.candidates import Candidates, anchor_candidates, refined_candidates
+from model.network.refinement import RefinedBoxes
+from model.network.rpn import ScoredAnchors
+from model.network.selected_boxes import SelectedBoxes
+from model.network.suppression import BoolArray, IndexArray, suppress
+from model.structures import FloatArray, Selection
+
+# Up to so many boxes of a batch go through NMS together: it then costs about as much as for one picture. Of more, each
+# picture goes alone, and no further than its caller's limit.
+_TOGETHER = 2048
+
+
+def select_proposals(
+    scored: ScoredAnchors,
+    contents: Tensor,
+    config: SelectionConfig,
+    selections: Sequence[Selection],
+    calibration: Calibration | None = None,
+) -> list[SelectedBoxes]:
+    """As `model.network.selection.select_proposals`: one pass for the whole batch up to NMS."""
+    with np.errstate(all="ignore"):  # what is not finite is dropped in the end, not warned of
+        return _select(anchor_candidates(scored, contents, config.pre_nms_top_n), config, selections, calibration)
+
+
+def select_refined(
+    refined: Sequence[RefinedBoxes],
+    contents: Tensor,
+    config: SelectionConfig,
+    selections: Sequence[Selection],
+    calibration: Calibration | None = None,
+) -> list[SelectedBoxes]:
+    """As `model.network.selection.select_refined`."""
+    with np.errstate(all="ignore"):
+        return _select(refined_candidates(refined, contents), config, selections, calibration)
+
+
+def _select(
+    candidates: Candidates, config: SelectionConfig, selections: Sequence[Selection], calibration: Calibration | None
+) -> list[SelectedBoxes]:
+    scores = _sigmoid(candidates.logits)
+    kept = (_sound(candidates, config) & _high(candidates, scores, config, selections, calibration)).nonzero()[0]
+    # highest first, all pictures mixed: each one's boxes are in its own order
+    order = kept.take((-candidates.logits.take(kept)).argsort(kind="stable"))
+    limits = [min(selection.top_n, config.post_nms_top_n) for selection in selections]
+    survivors = _survivors(candidates, order, limits, [selection.nms_iou for selection in selections])
+    return [
+        _serve(candidates.boxes, scores, found, limit, calibration)
+        for found, limit in zip(survivors, limits, strict=True)
+    ]
+
+
+def _sigmoid(logits: FloatArray) -> FloatArray:
+    """NumPy's, whose last bit does not depend on the place in the array as torch's does: a batch is as its pictures."""
+    scores = np.exp(-logits)
+    scores += 1
+    np.reciprocal(scores, out=scores)
+    return scores
+
+
+def _sound(candidates: Candidates, config: SelectionConfig) -> BoolArray:
+    """Which are finite and have both sides: NaN compares false, and an infinite box is flattened by clipping."""
+    sides = candidates.boxes[2:] - candidates.boxes[:2]
+    sound: BoolArray = np.minimum(sides[0], sides[1]) >= config.min_side
+    sound &= candidates.competing
+    return sound
+
+
+def _high(
+    candidates: Candidates,
+    scores: FloatArray,
+    config: SelectionConfig,
+    selections: Sequence[Selection],
+    calibration: Calibration | None,
+) -> BoolArray | bool:
+    """Which scores reach the model's own threshold, and once they are served, their caller's."""
+    high = scores >= config.score_threshold if config.score_threshold > 0 else True
+    if all(selection.score_threshold == 0 for selection in selections):
+        return high
+    wanted = np.array([selection.score_threshold for selection in selections], dtype=np.float32)
+    return high & (_served(scores, calibration) >= wanted.take(candidates.pictures))
+
+
+def _survivors(
+    candidates: Candidates, order: IndexArray, limits: Sequence[int], ious: Sequence[float]
+) -> list[IndexArray]:
+    """What NMS leaves of each picture, highest first; beyond its limit not all of it."""
+    if len(ious) > 1 and len(order) <= _TOGETHER and len(set(ious)) == 1:
+        found = _suppress(candidates, order, ious[0], scenes=len(ious))
+        return _by_picture(candidates, found, len(ious))
+    parts = _by_picture(candidates, order, len(ious))
+    return [_suppress(candidates, part, iou, limit=limit) for part, iou, limit in zip(parts, ious, limits, strict=True)]
+
+
+def _by_picture(candidates: Candidates, order: IndexArray, count: int) -> list[IndexArray]:
+    if count == 1:
+        return [order]
+    pictures = candidates.pictures.take(order)
+    return [order[pictures == n] for n in range(count)]
+
+
+def _suppress(
+    candidates: Candidates, order: IndexArray, iou: float, *, scenes: int = 1, limit: int | None = None
+) -> IndexArray:
+    boxes, groups = candidates.boxes.take(order, axis=1), candidates.groups.take(order)
+    return order.take(suppress(boxes, groups, iou, scenes=scenes, limit=limit))
+
+
+def _serve(
+    boxes: FloatArray, scores: FloatArray, survivors: IndexArray, limit: int, calibration: Calibration | None
+) -> SelectedBoxes:
+    top = survivors[:limit]
+    served = _served(scores.take(top), calibration)
+    # A curve that rises may still fall by its last bit where two scores are neighbours: the order is the network's.
+    np.minimum.accumulate(served, out=served)
+    rows = np.ascontiguousarray(boxes.take(top, axis=1).T)
+    return SelectedBoxes(torch.from_numpy(rows), torch.from_numpy(served), truncated=len(survivors) > limit)
+
+
+def _served(scores: FloatArray, calibration: Calibration | None) -> FloatArray:
+    if calibration is None:
+        return scores
+    served: FloatArray = calibration(torch.from_numpy(scores)).numpy()
+    return served

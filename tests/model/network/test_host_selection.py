@@ -1,0 +1,161 @@
+"""Host and device select alike: both on the CPU here, one in NumPy, the other in torch."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from model.config import SelectionConfig
+from model.network import candidates, device_selection, host_selection
+from model.network.anchors import LevelAnchors
+from model.network.calibration import Calibration
+from model.network.refinement import RefinedBoxes
+from model.network.rpn import ScoredAnchors
+from model.network.selected_boxes import SelectedBoxes
+from model.structures import Selection
+
+CANVAS = 200.0
+NOT_FINITE = [np.nan, np.inf, -np.inf]
+
+selections = st.builds(
+    Selection,
+    top_n=st.sampled_from([1, 5, 40, 1000]),
+    score_threshold=st.sampled_from([0.0, 0.0, 0.3, 0.6]),
+    nms_iou=st.sampled_from([0.0, 0.3, 0.7, 0.8, 1.0]),
+)
+configs = st.builds(
+    SelectionConfig,
+    pre_nms_top_n=st.sampled_from([1, 7, 30, 1000]),
+    post_nms_top_n=st.sampled_from([3, 30, 1000]),
+    score_threshold=st.sampled_from([0.0, 0.0, 0.2]),
+    min_side=st.sampled_from([1e-3, 8.0]),
+)
+calibrations = st.sampled_from([None, Calibration(1.3, 0.6, -1.0)])
+contents = st.lists(st.sampled_from([(CANVAS, CANVAS), (CANVAS, 90.0), (55.5, CANVAS), (7.0, 7.0)]), max_size=3)
+
+
+@st.composite
+def pictures(draw):
+    """How many anchors each level has, each picture's size, and what the rest is drawn from."""
+    levels = draw(st.lists(st.integers(1, 120), min_size=1, max_size=3))
+    sizes = draw(contents.filter(bool))
+    random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    share = draw(st.sampled_from([0.0, 0.1, 0.9]))
+    return levels, torch.tensor(sizes), random, share
+
+
+def scored(levels: list[int], count: int, random: np.random.Generator, share: float) -> ScoredAnchors:
+    """Random anchors; no two logits alike; a ``share`` of logits and some deltas not finite."""
+    total = sum(levels)
+    logits = random.permuted(np.linspace(-4, 4, count * total)).astype(np.float32).reshape(count, total)
+    deltas = random.normal(0, 0.5, (count, total, 4)).astype(np.float32)
+    logits[random.random(logits.shape) < share] = random.choice(NOT_FINITE)
+    deltas[random.random(deltas.shape) < share / 4] = random.choice([*NOT_FINITE, 1e30, -1e30])
+    corners = random.random((total, 2), dtype=np.float32) * np.float32(CANVAS)
+    boxes = np.concatenate((corners - 20, corners + 20), axis=1) + random.random((total, 4), dtype=np.float32) * 9
+    parts = [list(torch.from_numpy(values).split(levels, axis)) for values, axis in ((logits, 1), (deltas, 1))]
+    anchors = zip(torch.from_numpy(boxes).split(levels), torch.from_numpy(corners).split(levels), strict=True)
+    return ScoredAnchors(*parts, [LevelAnchors(*level) for level in anchors])
+
+
+def assert_alike(host: list[SelectedBoxes], device: list[SelectedBoxes]) -> None:
+    for ours, theirs in zip(host, device, strict=True):
+        torch.testing.assert_close(ours.boxes, theirs.boxes, rtol=1e-6, atol=1e-3)
+        torch.testing.assert_close(ours.scores, theirs.scores, rtol=1e-5, atol=1e-6)
+        assert ours.truncated == theirs.truncated
+
+
+@settings(max_examples=300, deadline=None)
+@given(pictures(), configs, st.lists(selections, min_size=3, max_size=3), calibrations)
+def test_proposals_are_those_of_the_device(given_pictures, config, wanted, curve):
+    levels, sizes, random, share = given_pictures
+    given_anchors = scored(levels, len(sizes), random, share)
+    arguments = (given_anchors, sizes, config, wanted[: len(sizes)], curve)
+    found = host_selection.select_proposals(*arguments)
+    assert_alike(found, device_selection.select_proposals(*arguments))
+    for n, one in enumerate(found):
+        alone = replace(
+            given_anchors,
+            logits=[level[n : n + 1] for level in given_anchors.logits],
+            deltas=[level[n : n + 1] for level in given_anchors.deltas],
+        )
+        [single] = host_selection.select_proposals(alone, sizes[n : n + 1], config, [wanted[n]], curve)
+        assert torch.equal(single.boxes, one.boxes)
+        # a calibration is computed in torch, whose last bit depends on the place in the tensor
+        torch.testing.assert_close(single.scores, one.scores, rtol=1e-6 if curve else 0, atol=0)
+
+
+@settings(max_examples=150, deadline=None)
+@given(pictures(), configs, st.lists(selections, min_size=3, max_size=3), calibrations)
+def test_so_is_what_the_second_stage_found(given_pictures, config, wanted, curve):
+    _, sizes, random, share = given_pictures
+    refined = []
+    for _ in sizes:
+        anchors = scored([int(random.integers(1, 300))], 1, random, share)
+        refined.append(RefinedBoxes(anchors.anchors[0].boxes, anchors.logits[0][0]))
+    arguments = (refined, sizes, config, wanted[: len(sizes)], curve)
+    assert_alike(host_selection.select_refined(*arguments), device_selection.select_refined(*arguments))
+
+
+@settings(max_examples=50, deadline=None)
+@given(pictures(), configs, st.integers(0, 3))
+def test_of_logits_that_are_alike_as_many_are_taken(given_pictures, config, decimals):
+    levels, sizes, random, share = given_pictures
+    given_anchors = scored(levels, len(sizes), random, share)
+    given_anchors.logits[:] = [level.round(decimals=decimals) for level in given_anchors.logits]
+    given_anchors.deltas[:] = [
+        torch.zeros_like(level) for level in given_anchors.deltas
+    ]  # none is dropped for its side
+    arguments = (given_anchors, sizes, replace(config, min_side=0.0), [Selection(top_n=1000, nms_iou=1.0)] * len(sizes))
+    for ours, theirs in zip(
+        host_selection.select_proposals(*arguments), device_selection.select_proposals(*arguments), strict=True
+    ):
+        torch.testing.assert_close(ours.scores, theirs.scores, rtol=1e-5, atol=1e-6)
+
+
+def test_a_network_that_computes_in_bfloat16():
+    given_anchors = scored([300, 50], 2, np.random.default_rng(5), 0.0)
+    halved = replace(
+        given_anchors,
+        logits=[level.bfloat16() for level in given_anchors.logits],
+        deltas=[level.bfloat16() for level in given_anchors.deltas],
+    )
+    widened = replace(
+        halved, logits=[level.float() for level in halved.logits], deltas=[level.float() for level in halved.deltas]
+    )
+    rest = (torch.full((2, 2), CANVAS), SelectionConfig(), [Selection()] * 2)
+    for narrow, wide in zip(
+        host_selection.select_proposals(halved, *rest), host_selection.select_proposals(widened, *rest), strict=True
+    ):
+        assert torch.equal(narrow.boxes, wide.boxes)
+        assert torch.equal(narrow.scores, wide.scores)
+
+
+def test_what_is_given_stays_as_it_is():
+    given_anchors = scored([60], 1, np.random.default_rng(1), 0.1)
+    before = given_anchors.logits[0].clone()
+    given_anchors.deltas[0].requires_grad_()
+    host_selection.select_proposals(given_anchors, torch.tensor([[50.0, 50.0]]), SelectionConfig(), [Selection()])
+    torch.testing.assert_close(given_anchors.logits[0], before, rtol=0, atol=0, equal_nan=True)
+
+
+@pytest.mark.parametrize("kind", ["varied", "alike", "sorted", "not finite"])
+@pytest.mark.parametrize("count", [1, 1000, 99_000])
+def test_the_highest_of_a_long_level(kind, count):
+    random = np.random.default_rng(0)
+    row = random.normal(size=100_000).astype(np.float32)
+    if kind == "alike":
+        row[:] = 0.5
+    if kind == "sorted":
+        row.sort()
+    if kind == "not finite":
+        row[::3] = np.nan  # one of the sample is among them: no bound
+    [places] = candidates._highest(row[None], count)
+    assert len(set(places.tolist())) == count
+    if kind == "not finite":
+        assert np.isnan(row[places]).sum() == min(count, np.isnan(row).sum())
+    else:
+        assert np.array_equal(np.sort(row[places]), np.sort(row)[-count:])

@@ -1,0 +1,66 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torchvision.ops import nms
+
+from model.network.suppression import suppress
+
+ious = st.sampled_from([0.0, 0.1, 0.3, 0.5, 0.7, 0.8, 0.95, 1.0])
+
+
+def expected(boxes: np.ndarray, groups: np.ndarray, iou: float) -> list[int]:
+    """What torchvision keeps of each group: planes (4, K), highest first."""
+    rows, scores = torch.from_numpy(boxes.T.copy()), torch.arange(boxes.shape[1], 0, -1.0)
+    kept = []
+    for group in np.unique(groups):
+        members = torch.from_numpy((groups == group).nonzero()[0])
+        kept += members[nms(rows[members], scores[members], iou)].tolist()
+    return sorted(kept)
+
+
+@st.composite
+def whole_boxes(draw):
+    """Boxes on whole pixels, many of them alike, empty, or overlapping by exactly a threshold."""
+    count = draw(st.integers(0, 40))
+    values = st.lists(st.integers(0, 10), min_size=count, max_size=count)
+    x, y, w, h, groups = (np.array(draw(values), dtype=np.float32) for _ in range(5))
+    return np.stack((x, y, x + w, y + h)), (groups % 3).astype(np.intp)
+
+
+@settings(max_examples=300, deadline=None)
+@given(whole_boxes(), ious)
+def test_the_same_survive_as_with_torchvision(given_boxes, iou):
+    boxes, groups = given_boxes
+    with np.errstate(invalid="ignore"):
+        assert suppress(boxes, groups, iou).tolist() == expected(boxes, groups, iou)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 4000), st.floats(1, 300), st.floats(1, 2000), ious)
+def test_the_same_survive_of_many(seed, count, side, canvas, iou):
+    random = np.random.default_rng(seed)
+    corners = random.random((2, count), dtype=np.float32) * np.float32(canvas)
+    sides = random.random((2, count), dtype=np.float32) * np.float32(side)
+    boxes, groups = np.concatenate((corners, corners + sides)), random.integers(0, 5, count)
+    found = suppress(boxes, groups, iou)
+    assert found.tolist() == expected(boxes, groups, iou)
+    limit = len(found) // 2
+    assert suppress(boxes, groups, iou, limit=limit)[: limit + 1].tolist() == found[: limit + 1].tolist()
+    assert suppress(boxes, groups, iou, scenes=3).tolist() == found.tolist()
+
+
+def test_boxes_that_crowd():
+    random = np.random.default_rng(0)
+    jitter = random.random((4, 6000), dtype=np.float32)
+    boxes = np.array([[100.0], [100], [150], [150]], dtype=np.float32) + jitter
+    groups = np.zeros(6000, dtype=np.intp)
+    assert suppress(boxes, groups, 0.7).tolist() == [0]
+
+
+@pytest.mark.parametrize("iou", [0.1, 0.2, 0.3, 0.6, 0.7, 0.8, 0.9])
+def test_an_overlap_of_exactly_the_threshold(iou):
+    boxes = np.array([[0.0, 0], [0, 0], [10, 10 * iou], [10, 10]], dtype=np.float32)
+    groups = np.zeros(2, dtype=np.intp)
+    assert suppress(boxes, groups, iou).tolist() == expected(boxes, groups, iou)
