@@ -19,7 +19,7 @@ from model.network.convolutions import Convolutions
 from model.network.head import flatten_maps
 from model.network.network import ProposalNetwork
 from model.network.rpn import ScoredAnchors
-from model.structures import Canvas
+from model.structures import Canvas, FloatArray
 
 # Whichever picture the operations are recorded on, they hold for all.
 _EXAMPLE = (1, 64, 64, 3)
@@ -91,7 +91,7 @@ class OpenVINONetwork:
 
     def __init__(self, network: ProposalNetwork, compiled: Any) -> None:
         self.refinement = network.refinement
-        self._normalisation = network.normalisation
+        self._scale, self._shift = network.normalisation.scale.numpy(), network.normalisation.shift.numpy()
         self._anchor_generator = network.rpn.anchor_generator
         self._levels = len(network.backbone.strides)
         self._compiled = compiled
@@ -99,8 +99,7 @@ class OpenVINONetwork:
 
     def __call__(self, pixels: Tensor, contents: Tensor) -> ScoredAnchors:
         """Score every anchor of N pictures: pixels uint8 (N, H, W, 3), contents float32 (N, 2) as (width, height)."""
-        pictures = self._normalisation(pixels, contents).permute(0, 2, 3, 1)
-        outputs = self._infer(pictures.contiguous().numpy())
+        outputs = self._infer(self._normalised(pixels, contents))
         logits, deltas = outputs[: self._levels], outputs[self._levels : 2 * self._levels]
         features = [level.permute(0, 3, 1, 2) for level in outputs[2 * self._levels :]]
         canvas = Canvas(width=int(pixels.shape[2]), height=int(pixels.shape[1]))
@@ -109,7 +108,19 @@ class OpenVINONetwork:
             *flatten_maps(logits, deltas), self._anchor_generator(canvas, maps, pixels.device), features
         )
 
-    def _infer(self, pictures: np.ndarray[Any, Any]) -> list[Tensor]:
+    def _normalised(self, pixels: Tensor, contents: Tensor) -> FloatArray:
+        """As `Normalisation` does it, in NumPy: torch's threads, once awake, get in the way of OpenVINO's."""
+        count, height, width, channels = pixels.shape
+        rows = pixels.numpy().reshape(count, height, -1).astype(np.float32)
+        rows *= np.tile(self._scale, width)  # a whole row at a time: NumPy is slow where the last axis is of three
+        rows += np.tile(self._shift, width)
+        pictures: FloatArray = rows.reshape(count, height, width, channels)
+        for picture, (right, bottom) in zip(pictures, contents.int().tolist(), strict=True):
+            picture[bottom:] = 0
+            picture[:, right:] = 0
+        return pictures
+
+    def _infer(self, pictures: FloatArray) -> list[Tensor]:
         if not hasattr(self._own, "request"):
             self._own.request = self._compiled.create_infer_request()
         found = self._own.request.infer([pictures], share_inputs=True, share_outputs=True)
