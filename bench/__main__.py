@@ -1,43 +1,42 @@
-"""``python -m bench``: measure, print, and write ``bench/results/``."""
+"""``python -m bench PART``: measure, print, and write ``bench/results/``."""
 
 import argparse
-import datetime
+from collections.abc import Callable
 from pathlib import Path
 
-import torch
-
-from bench import predict
+from bench import predict, serve
 from bench.machine import describe_machine
-from model.precision import choose_precision
+from bench.pages import Page
 
 _RESULTS = Path(__file__).parent / "results"
+
+Part = Callable[[argparse.Namespace], Page]
+
+PARTS: dict[str, Part] = {
+    "predict": lambda arguments: predict.run(device=arguments.device, quick=arguments.quick),
+    "serve": lambda arguments: serve.run(device=arguments.device, replicas=arguments.replicas, quick=arguments.quick),
+}
+# What `make bench` runs.
+ALL = ("predict", "serve")
 
 
 def main() -> None:
     """Measure what was asked for."""
-    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="a few rounds of the small network, to see that it runs")
-    parser.add_argument("--out", type=Path, default=_RESULTS, help="where the results go (default: bench/results)")
-    arguments = parser.parse_args()
+    arguments = build_parser().parse_args()
     machine = describe_machine()
-    auto = choose_precision("auto", torch.device("cpu"))
-    precisions = ("fp32",) if auto is torch.float32 else ("fp32", "bf16")
-    text = report(machine, predict.table(predict.compare_all(precisions, quick=arguments.quick)))
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    (arguments.out / "predict.md").write_text(text, encoding="utf-8")
-    print(text)
+    for name in ALL if arguments.part == "all" else (arguments.part,):
+        print(PARTS[name](arguments).write(arguments.out, machine), flush=True)
 
 
-def report(machine: dict[str, str], table: object) -> str:
-    """One page: what was measured, where, and when."""
-    facts = "\n".join(f"- {name}: {value}" for name, value in machine.items())
-    return (
-        "# Pictures to proposals\n\n"
-        f"{datetime.datetime.now(tz=datetime.UTC):%Y-%m-%d %H:%M} UTC, by `make bench`. Medians, in brackets the "
-        "middle eight tenths; ratios are taken round by round. torchvision runs eager, fp32, with the C library's own "
-        "allocator; `after the network` both sides have ours.\n\n"
-        f"{facts}\n\n{table}\n"
-    )
+def build_parser() -> argparse.ArgumentParser:
+    """The parts and their options."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("part", choices=("all", *PARTS), nargs="?", default="all")
+    parser.add_argument("--quick", action="store_true", help="as little as shows that it runs")
+    parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"), help="default: cpu")
+    parser.add_argument("--replicas", type=int, default=1, help="HTTP processes for `serve` (default: 1)")
+    parser.add_argument("--out", type=Path, default=_RESULTS, help="where the results go (default: bench/results)")
+    return parser
 
 
 if __name__ == "__main__":

@@ -39,6 +39,7 @@ class Tally:
     bytes_received: int = 0
     latencies_ms: list[float] = field(default_factory=list)
     over: asyncio.Event = field(default_factory=asyncio.Event)
+    asked_since: float = field(default_factory=time.perf_counter)
     _completed: int = 0
     _began: float | None = None
     _last: float = 0.0
@@ -79,6 +80,7 @@ class Tally:
             bytes_sent=self.bytes_sent,
             bytes_received=self.bytes_received,
             cpu_s=time.process_time(),
+            wall_s=time.perf_counter() - self.asked_since,
         )
 
     def _start(self, now: float) -> None:

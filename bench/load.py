@@ -47,7 +47,7 @@ class Load:
     answer's last, in milliseconds, of the timed requests that were answered with proposals.
 
     ``statuses`` and ``broken`` (no whole answer) count every request from the first to the last; ``cpu_s`` is what the
-    load's own process took of a processor.
+    load's own process took of a processor in ``wall_s``.
     """
 
     clients: int
@@ -61,6 +61,7 @@ class Load:
     bytes_sent: int
     bytes_received: int
     cpu_s: float
+    wall_s: float
 
     @property
     def refused(self) -> int:
