@@ -43,6 +43,7 @@ class Tally:
     _completed: int = 0
     _began: float | None = None
     _last: float = 0.0
+    _due: bool = False
 
     def begin(self) -> None:
         """Nothing has been asked yet."""
@@ -85,13 +86,19 @@ class Tally:
 
     def _start(self, now: float) -> None:
         self._began = now
-        asyncio.get_running_loop().call_later(self.plan.seconds, self.over.set)
+        asyncio.get_running_loop().call_later(self.plan.seconds, self._end)
+
+    def _end(self) -> None:
+        """The time is up; where nothing has been timed yet, the next answer is the last."""
+        self._due = True
+        if self.latencies_ms:
+            self.over.set()
 
     def _complete(self, now: float) -> None:
         self._completed += 1
         if self._began is None and self._completed >= self.plan.untimed:
             self._start(now)
-        if self._completed >= self.plan.untimed + self.plan.requests:
+        if self._due or self._completed >= self.plan.untimed + self.plan.requests:
             self.over.set()
 
 

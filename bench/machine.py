@@ -17,9 +17,14 @@ def describe_machine() -> dict[str, str]:
     flags = set((re.search(r"^flags\s*: (.*)$", text, re.MULTILINE) or ["", ""])[1].split())
     return {
         "processor": model[1] if model else platform.processor() or platform.machine(),
-        "cores": str(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()),
+        "cores": str(usable_cores()),
         "vectors": ", ".join(flag for flag in _FLAGS if flag in flags) or "unknown",
         "load at the start": f"{os.getloadavg()[0]:.1f}",
         "python": platform.python_version(),
         **{name: metadata.version(name) for name in ("torch", "torchvision", "pillow")},
     }
+
+
+def usable_cores() -> int:
+    """Cores that this process may use, which may be fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,8 +1,7 @@
 """Our `Predictor` beside torchvision's own transform, backbone and RPN: same weights, same pictures, one run."""
 
-import contextlib
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from bench.networks import write_weights
 from bench.pages import Page
 from bench.plots import bars
 from bench.rounds import Samples, take_turns, times_as_fast
-from bench.side import Side
+from bench.side import started
 from bench.table import Table, spread_of
 from model.precision import choose_precision
 
@@ -45,9 +44,9 @@ class Comparison:
         return self.samples["floor"].median * self.network_work / self.product_work
 
 
-def run(*, device: str = "cpu", quick: bool = False) -> Page:
+def run(*, device: str = "cpu", quick: bool = False, cases: Sequence[Case] = CASES, name: str = "predict") -> Page:
     """Every case on this device; ``quick`` takes the small network alone and few rounds, to see that it runs."""
-    found = compare_all((("mobilenet", 1, 2),) if quick else CASES, device=device)
+    found = compare_all((("mobilenet", 1, 2),) if quick else cases, device=device)
     fast = {
         f"{one.network}, batch {one.batch}, {name}": times_as_fast(one.samples["torchvision"], samples).median
         for one in found
@@ -55,7 +54,7 @@ def run(*, device: str = "cpu", quick: bool = False) -> Page:
         if name.startswith("ours") and not name.endswith(_AFTER)
     }
     plots = {"times as fast": bars("times as fast as torchvision", fast, unit=" x")}
-    return Page("predict", "Pictures to proposals", _METHOD, (table(found),), plots)
+    return Page(name, "Pictures to proposals", _METHOD, (table(found),), plots)
 
 
 def compare_all(cases: Sequence[Case], *, device: str = "cpu") -> list[Comparison]:
@@ -69,20 +68,28 @@ def compare_all(cases: Sequence[Case], *, device: str = "cpu") -> list[Compariso
 
 def compare(case: Case, weights: tuple[Path, Path], precisions: tuple[str, ...], device: str) -> Comparison:
     """One case, every side once a round."""
-    (network, batch, rounds), (theirs, ours) = case, weights
-    sides = {
-        "torchvision": ("torchvision", theirs, "fp32"),
-        **{f"ours, {precision}": ("ours", ours, precision) for precision in precisions},
-        f"torchvision{_AFTER}": ("torchvision-after", theirs, "fp32"),
-        f"ours{_AFTER}": ("ours-after", ours, "fp32"),
-        "floor": ("floor", ours, "fp32"),
-    }
-    if device != "cpu":  # resizing on the processor takes as long there as all the rest on the device
-        sides |= {f"ours, {p}, from the canvas": ("placed", ours, p) for p in precisions}
-    with _started(network, batch, sides, device) as running:
+    network, batch, rounds = case
+    options = ("--batch", str(batch), "--device", device)
+    with started(_sides(weights, precisions, device), network, *options) as running:
         facts = running["floor"].facts
         samples = take_turns({name: side.measure for name, side in running.items()}, rounds=rounds, warm_up=_WARM_UP)
     return Comparison(network, batch, samples, facts["network"], facts["product"])
+
+
+def _sides(weights: tuple[Path, Path], precisions: tuple[str, ...], device: str) -> dict[str, tuple[str, ...]]:
+    theirs, ours = map(str, weights)
+    sides: dict[str, tuple[str, ...]] = {
+        "torchvision": ("torchvision", theirs),
+        **{f"ours, {precision}": ("ours", ours, "--precision", precision) for precision in precisions},
+        f"torchvision{_AFTER}": ("torchvision-after", theirs),
+        f"ours{_AFTER}": ("ours-after", ours),
+        "floor": ("floor", ours),
+    }
+    if device != "cpu":
+        sides["floor"] = ("floor", ours, "--precision", precisions[-1])  # the fastest product that there is
+        # Resizing on the processor takes as long there as all the rest on the device.
+        sides |= {f"ours, {p}, from the canvas": ("placed", ours, "--precision", p) for p in precisions}
+    return sides
 
 
 def table(comparisons: list[Comparison]) -> Table:
@@ -98,16 +105,3 @@ def table(comparisons: list[Comparison]) -> Table:
             rows.append((case, name, spread_of(samples, 1), ratio))
         rows.append((case, "floor: its operations at a matrix product's rate", f"{found.floor_ms:.1f}", ""))
     return Table(("network", "side", "ms", "times as fast as torchvision"), tuple(rows))
-
-
-@contextlib.contextmanager
-def _started(
-    network: str, batch: int, sides: Mapping[str, tuple[str, Path, str]], device: str
-) -> Iterator[dict[str, Side]]:
-    with contextlib.ExitStack() as stack:
-        running = {}
-        for name, (side, weights, precision) in sides.items():
-            options = ("--batch", str(batch), "--precision", precision, "--device", device)
-            running[name] = Side(side, network, weights, *options)
-            stack.callback(running[name].close)
-        yield running

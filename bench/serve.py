@@ -24,9 +24,11 @@ _METHOD = (
 _SMALL: Sizes = ((640, 480), (480, 640), (800, 600))
 
 
-def run(*, device: str = "cpu", replicas: int = 1, quick: bool = False, name: str = "serve") -> Page:
-    """Measure every set of pictures."""
-    effort = Effort(rounds=1, seconds=0.3, clients=(1, 8)) if quick else Effort()
+def run(
+    *, device: str = "cpu", replicas: int = 1, quick: bool = False, name: str = "serve", effort: Effort | None = None
+) -> Page:
+    """Measure every set of pictures, with so many HTTP processes."""
+    effort = Effort(rounds=1, seconds=0.3, clients=(1, 8)) if quick else effort or Effort()
     sets = {"small": _SMALL} if quick else SETS
     with tempfile.TemporaryDirectory() as folder:
         weights = write_weights(NETWORK, Path(folder))

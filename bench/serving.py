@@ -11,7 +11,7 @@ from bench.crowd import compare_answers
 from bench.load import Load, Plan, run_load
 from bench.rounds import Samples
 from bench.service_process import ServiceProcess
-from bench.side import Side
+from bench.side import Side, started
 
 NETWORK = "mobilenet"
 CLIENTS = (1, 8, 32, 128)
@@ -28,10 +28,6 @@ class Effort:
     rounds: int = 5
     seconds: float = 3.0
     clients: tuple[int, ...] = CLIENTS
-
-
-# To see that it runs.
-QUICK = Effort(rounds=1, seconds=0.3, clients=(1, 8))
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,20 +63,18 @@ def contenders(
     weights: tuple[Path, Path], folder: Path, *, device: str, replicas: int
 ) -> Iterator[tuple[dict[str, Side], list[ServiceProcess]]]:
     """The sides in process and the services, all started and ready, idle until they are asked."""
-    theirs, ours = weights
+    theirs, ours = map(str, weights)
+    sides: dict[str, tuple[str, ...]] = {
+        name: ("decode-and-predict", ours, "--batch", batch) for name, batch in CEILINGS.items()
+    }
+    sides[PEER] = ("decode-and-torchvision", theirs)
     options = ("--pictures", str(folder), "--device", device, "--precision", "auto")
     with contextlib.ExitStack() as stack:
-        sides = {
-            name: Side("decode-and-predict", NETWORK, ours, "--batch", batch, *options)
-            for name, batch in CEILINGS.items()
-        }
-        sides[PEER] = Side("decode-and-torchvision", NETWORK, theirs, *options)
-        for side in sides.values():
-            stack.callback(side.close)
+        running = stack.enter_context(started(sides, NETWORK, *options))
         services = [
             stack.enter_context(ServiceProcess(RPN_MODELS=f"peer={ours}", RPN_DEVICE=device)) for _ in range(replicas)
         ]
-        yield sides, services
+        yield running, services
 
 
 def measure(

@@ -17,6 +17,7 @@ from bench.networks import load_peer
 from bench.picture_sets import read_pictures
 from bench.side import Facts, Go
 from model.allocator import keep_freed_memory
+from model.checkpoints.checkpoint import load_checkpoint
 from model.imaging.canvas import InputRule
 from model.imaging.decoding import Picture
 from model.predictor import Predictor
@@ -67,8 +68,7 @@ def decode_alone(arguments: argparse.Namespace) -> tuple[Go, Facts]:
     """The service's decoding of every picture, one after the other, without laying it on its canvas."""
     keep_freed_memory()
     pictures = read_pictures(arguments.pictures)
-    predictor = Predictor.load(arguments.weights, device="cpu")
-    rule = predictor.input_rule
+    rule = load_checkpoint(arguments.weights).config.input
 
     def go() -> object:
         return [_decode(data, rule) for data in pictures]
