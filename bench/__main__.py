@@ -6,7 +6,7 @@ from pathlib import Path
 
 from bench import decode, predict, scale, serve, soak
 from bench.machine import describe_machine
-from bench.pages import Page
+from bench.pages import Page, said
 
 _RESULTS = Path(__file__).parent / "results"
 
@@ -24,9 +24,10 @@ ALL = ("predict", "serve", "decode", "scale")
 def main() -> None:
     """Measure what was asked for; each part is written as soon as it is done."""
     arguments = build_parser().parse_args()
-    machine = describe_machine()
+    machine = describe_machine(arguments.device)
+    command = "make bench" if arguments.part == "all" else f"python -m bench {arguments.part}"
     for name in ALL if arguments.part == "all" else (arguments.part,):
-        print(PARTS[name](arguments).write(arguments.out, machine), flush=True)
+        print(PARTS[name](arguments).write(arguments.out, machine, said(command, quick=arguments.quick)), flush=True)
 
 
 def build_parser() -> argparse.ArgumentParser:

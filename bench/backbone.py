@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bench.pages import Page
-from bench.rounds import Samples, take_turns
+from bench.rounds import Samples, ratios, take_turns
 from bench.side import started
 from bench.table import Table, spread_of
 
@@ -51,6 +51,4 @@ def rate(taken: Samples, work: float) -> Samples:
 
 
 def _row(network: str, batch: str, taken: Samples, reached: Samples, product: Samples) -> tuple[str, ...]:
-    share = Samples(tuple(a / b for a, b in zip(reached.values, product.values, strict=True)))
-    figures = (spread_of(taken, 2), spread_of(reached, 2), spread_of(product, 2), spread_of(share, 2))
-    return (network, batch, *figures)
+    return (network, batch, *(spread_of(one, 2) for one in (taken, reached, product, ratios(reached, product))))

@@ -136,8 +136,7 @@ class Client:
             pause = await self._turn(*self._rotation.next())
             if pause:
                 await self._rest(pause)
-        if self._connection is not None:
-            self._connection.close()
+        self._leave()
 
     async def _turn(self, picture: str, request: bytes) -> float:
         """One request; the seconds to wait before the next."""
@@ -145,18 +144,24 @@ class Client:
         try:
             async with asyncio.timeout(_PATIENCE_S):
                 if self._connection is None or not self._connection.open:
+                    self._leave()
                     self._connection = await Connection.to(self._host, self._port)
                 self._tally.bytes_sent += len(request)
                 answer = await self._connection.ask(request)
         except (OSError, BrokenAnswer, TimeoutError):
             self._tally.broke()
-            self._connection = None
+            self._leave()
             return _PAUSE_S
         self._tally.answered(answer, started)
         if answer.head.status == _REFUSED:
             return _RETRY_S if answer.head.retry_after is None else answer.head.retry_after
         self._keep(picture, answer)
         return 0.0
+
+    def _leave(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+        self._connection = None
 
     async def _rest(self, seconds: float) -> None:
         try:

@@ -14,11 +14,13 @@ class BrokenAnswer(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """An answer's first lines. ``length``: bytes of the body; ``retry_after``: seconds, None where not said."""
+    """An answer's first lines. ``length``: bytes of the body; ``retry_after``: seconds, None where not said; ``last``:
+    the server ends the connection after it."""
 
     status: int
     length: int
-    retry_after: float | None
+    retry_after: float | None = None
+    last: bool = False
 
     @classmethod
     def parse(cls, data: bytes) -> "Head":
@@ -30,9 +32,11 @@ class Head:
         first, *lines = data.decode("latin-1").split("\r\n")
         headers = {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
         try:
-            return cls(int(first.split(" ")[1]), int(headers["content-length"]), _seconds(headers.get("retry-after")))
+            status, length = int(first.split(" ")[1]), int(headers["content-length"])
         except (IndexError, ValueError, KeyError) as error:
             raise BrokenAnswer(f"not an answer with a length: {first!r}") from error
+        last = headers.get("connection", "").lower() == "close"
+        return cls(status, length, _seconds(headers.get("retry-after")), last)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +79,9 @@ class Connection(asyncio.Protocol):
         return await self._answer
 
     def close(self) -> None:
-        """End the connection."""
-        self._transport.close()
+        """End the connection, whatever is under way."""
+        self.open = False
+        self._transport.abort()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """As asyncio's."""
@@ -105,6 +110,7 @@ class Connection(asyncio.Protocol):
         if len(self._received) < self._head.length or self._answer is None or self._answer.done():
             return
         body = bytes(self._received[: self._head.length])
+        self.open = not self._head.last
         self._answer.set_result(Answer(self._head, body))
         self._head, self._received = None, self._received[len(body) :]
 

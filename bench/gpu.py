@@ -10,7 +10,7 @@ from pathlib import Path
 from bench import backbone, parity, predict, serve
 from bench.machine import describe_machine
 from bench.networks import write_weights
-from bench.pages import Page
+from bench.pages import Page, said
 from bench.serving import Effort
 
 _RESULTS = Path(__file__).parent / "results"
@@ -28,10 +28,11 @@ Part = Callable[[], Page]
 def main() -> None:
     """Measure part by part; each is written as soon as it is done."""
     arguments = build_parser().parse_args()
-    machine = describe_machine()
+    machine = describe_machine(arguments.device)
+    command = said(f"bench/gpu.sh --device {arguments.device}", quick=arguments.quick)
     with tempfile.TemporaryDirectory() as folder:
         for part in parts(arguments, Path(folder)):
-            print(part().write(arguments.out, machine), flush=True)
+            print(part().write(arguments.out, machine, command), flush=True)
 
 
 def parts(arguments: argparse.Namespace, folder: Path) -> Iterator[Part]:

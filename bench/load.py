@@ -117,6 +117,8 @@ class RunningLoad:
         """End it, wherever it is."""
         self._process.kill()
         self._process.wait()
+        assert self._process.stdout is not None
+        self._process.stdout.close()
 
 
 def run_load(plan: Plan) -> Load:

@@ -6,11 +6,13 @@ import re
 from importlib import metadata
 from pathlib import Path
 
+import torch
+
 _FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16")
 
 
-def describe_machine() -> dict[str, str]:
-    """Processor, cores that may be used, what it has of vectors, and the versions of what computes."""
+def describe_machine(device: str = "cpu") -> dict[str, str]:
+    """Processor, cores that may be used, what it has of vectors, the GPU if it is one, and what computes."""
     cpuinfo = Path("/proc/cpuinfo")
     text = cpuinfo.read_text() if cpuinfo.exists() else ""
     model = re.search(r"^model name\s*: (.*)$", text, re.MULTILINE)
@@ -19,10 +21,17 @@ def describe_machine() -> dict[str, str]:
         "processor": model[1] if model else platform.processor() or platform.machine(),
         "cores": str(usable_cores()),
         "vectors": ", ".join(flag for flag in _FLAGS if flag in flags) or "unknown",
+        **_describe_gpu(device),
         "load at the start": f"{os.getloadavg()[0]:.1f}",
         "python": platform.python_version(),
         **{name: metadata.version(name) for name in ("torch", "torchvision", "pillow")},
     }
+
+
+def _describe_gpu(device: str) -> dict[str, str]:
+    if device == "cpu":
+        return {}
+    return {"gpu": torch.cuda.get_device_name(device), "cuda": str(torch.version.cuda)}
 
 
 def usable_cores() -> int:

@@ -15,9 +15,9 @@ from model.predictor import Predictor
 from model.structures import FloatArray, ImageSize, Selection
 
 _METHOD = (
-    f"The same photographs on the CPU in fp32 and on the device: the share of the CPU's top {TOP} boxes that the device "
-    f"has within {TOLERANCE_PX} px, of the worst picture. torch lets convolutions use TF32 on CUDA unless it is told not "
-    "to; `fp32` is without it."
+    f"The same photographs on the CPU in fp32 and on the device: the share of the CPU's top {TOP} boxes that the "
+    f"device has within {TOLERANCE_PX} px, of the worst picture. torch lets convolutions use TF32 on CUDA unless it is "
+    "told not to; `fp32` is without it."
 )
 # (what, precision, TF32)
 _KINDS = (("fp32", "fp32", False), ("fp32, convolutions in TF32", "fp32", True), ("bf16", "bf16", True))

@@ -107,24 +107,24 @@ class _Bench:
     def clients(self) -> Group:
         """More clients of one service."""
         with self._serve() as service:
-            return self._measure([Variant(str(c), (service,), self._frames, c) for c in self._effort.clients])
+            return self._in_turns([Variant(str(c), (service,), self._frames, c) for c in self._effort.clients])
 
     def sizes(self) -> Group:
         """Larger pictures; the shape and so the canvas is the same."""
         with self._serve() as service:
             sent = {f"{w}x{h}": self._write(f"{w}", ((w, h),) * 4) for w, h in self._effort.sizes}
-            return self._measure([Variant(name, (service,), pictures) for name, pictures in sent.items()])
+            return self._in_turns([Variant(name, (service,), pictures) for name, pictures in sent.items()])
 
     def top_n(self) -> Group:
         """Longer answers."""
         with self._serve(RPN_MODELS="general") as service:
             asked = {str(n): f"/propose?top_n={n}" for n in self._effort.top_n}
-            return self._measure([Variant(n, (service,), self._frames, path=path) for n, path in asked.items()])
+            return self._in_turns([Variant(n, (service,), self._frames, path=path) for n, path in asked.items()])
 
     def batches(self) -> Group:
         """Larger batches, a service for each; enough clients to fill the largest twice."""
         with ExitStack() as stack:
-            return self._measure(
+            return self._in_turns(
                 [
                     Variant(
                         str(size),
@@ -144,7 +144,7 @@ class _Bench:
                 threads = str(max(1, usable_cores() // count))
                 services = tuple(stack.enter_context(self._serve(OMP_NUM_THREADS=threads)) for _ in range(count))
                 variants.append(Variant(str(count), services, self._frames))
-            return self._measure(variants)
+            return self._in_turns(variants)
 
     def start(self) -> Table:
         """The embedded default: its start, and its memory, idle and with 32 clients of mixed pictures."""
@@ -162,24 +162,28 @@ class _Bench:
             )
         return Table(("embedded default (general, pedestrian, face)", "measured", "wanted"), rows)
 
+    def _in_turns(self, variants: Sequence[Variant]) -> Group:
+        return measure(variants, self._effort)
+
     def _serve(self, **environment: str) -> ServiceProcess:
         return ServiceProcess(**{"RPN_MODELS": f"peer={self._weights}", "RPN_DEVICE": self._device, **environment})
 
     def _write(self, name: str, sizes: Sizes) -> tuple[str, ...]:
         return tuple(str(path) for path in write_pictures(sizes, self._folder / name))
 
-    def _measure(self, variants: Sequence[Variant]) -> Group:
-        """A burst each a round; the first round only warms up, and shows the memory."""
-        loads: dict[str, list[Load]] = {variant.name: [] for variant in variants}
-        resident: dict[str, float] = {}
-        for round_ in range(1 + self._effort.rounds):
-            for variant in variants:
-                load = run_load(variant.plan(self._effort.seconds))
-                if round_:
-                    loads[variant.name].append(load)
-                else:
-                    resident[variant.name] = variant.resident_mib()
-        return {variant.name: Point(loads[variant.name], resident[variant.name]) for variant in variants}
+
+def measure(variants: Sequence[Variant], effort: Effort) -> Group:
+    """A burst each a round; the first round only warms up, and shows the memory."""
+    loads: dict[str, list[Load]] = {variant.name: [] for variant in variants}
+    resident: dict[str, float] = {}
+    for round_ in range(1 + effort.rounds):
+        for variant in variants:
+            load = run_load(variant.plan(effort.seconds))
+            if round_:
+                loads[variant.name].append(load)
+            else:
+                resident[variant.name] = variant.resident_mib()
+    return {variant.name: Point(loads[variant.name], resident[variant.name]) for variant in variants}
 
 
 def page(groups: Mapping[str, Group], start: Table) -> Page:

@@ -42,7 +42,7 @@ class Side:
     def close(self) -> None:
         """End the process."""
         self._process.terminate()
-        self._process.wait()
+        self._process.communicate()
 
     def _send(self) -> None:
         assert self._process.stdin is not None
