@@ -25,7 +25,7 @@ _METHOD = (
 def run(*, quick: bool = False) -> Page:
     """Measure both sizes in turns."""
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
-        _, weights = write_weights(_NETWORK, Path(folder))
+        _, weights = write_weights(_NETWORK)
         for name, sizes in _SETS.items():
             write_pictures(sizes, Path(folder) / name)
         wanted = {name: ("decode", str(weights), "--pictures", str(Path(folder) / name)) for name in _SETS}

@@ -2,7 +2,6 @@
 
 import argparse
 import importlib
-import tempfile
 from collections.abc import Callable, Iterator
 from importlib import metadata
 from pathlib import Path
@@ -30,20 +29,22 @@ def main() -> None:
     arguments = build_parser().parse_args()
     machine = describe_machine(arguments.device)
     command = said(f"bench/gpu.sh --device {arguments.device}", quick=arguments.quick)
-    with tempfile.TemporaryDirectory() as folder:
-        for part in parts(arguments, Path(folder)):
-            print(part().write(arguments.out, machine, command), flush=True)
+    for part in parts(arguments):
+        print(part().write(arguments.out, machine, command), flush=True)
 
 
-def parts(arguments: argparse.Namespace, folder: Path) -> Iterator[Part]:
+def parts(arguments: argparse.Namespace) -> Iterator[Part]:
     """What is to be measured, in the order of what matters most."""
     device, quick = arguments.device, arguments.quick
     names = ("mobilenet",) if quick else ("mobilenet", "resnet50")
-    weights = {name: write_weights(name, folder)[1] for name in names}
-    yield lambda: parity.run(weights, device=device, **({"sizes": _SMALL} if quick else {}))
+
+    def weights() -> dict[str, Path]:
+        return {name: write_weights(name)[1] for name in names}
+
+    yield lambda: parity.run(weights(), device=device, **({"sizes": _SMALL} if quick else {}))
     yield lambda: predict.run(device=device, quick=quick, cases=_CASES, name="gpu-predict")
     batches, rounds = ((1,), 2) if quick else (_BACKBONE_BATCHES, 10)
-    yield lambda: backbone.run(weights, batches, device=device, rounds=rounds)
+    yield lambda: backbone.run(weights(), batches, device=device, rounds=rounds)
     if (reason := why_not_serving()) is not None:
         print(f"The serving part is skipped: {reason}", flush=True)
         return

@@ -4,6 +4,10 @@ torchvision's trained weights cannot be had without a network, so they are rando
 and boxes differ as a trained network's do. Speed depends on them only by how many boxes NMS keeps.
 """
 
+import atexit
+import shutil
+import tempfile
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -26,8 +30,11 @@ NETWORKS = {
 }
 
 
-def write_weights(name: str, folder: Path) -> tuple[Path, Path]:
-    """torchvision's state dict and our checkpoint of it, written to the folder."""
+@cache
+def write_weights(name: str) -> tuple[Path, Path]:
+    """torchvision's state dict and our checkpoint of it, once for a process; they go when it ends."""
+    folder = Path(tempfile.mkdtemp(prefix="rpn-bench-"))
+    atexit.register(shutil.rmtree, folder)
     torch.manual_seed(0)
     detector, architecture = NETWORKS[name]
     peer = getattr(detection, detector)(weights=None, weights_backbone=None)

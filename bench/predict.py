@@ -1,6 +1,5 @@
 """Our `Predictor` beside torchvision's own transform, backbone and RPN: same weights, same pictures, one run."""
 
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,9 +60,7 @@ def compare_all(cases: Sequence[Case], *, device: str = "cpu") -> list[Compariso
     """Every case, in the precisions that the device has in hardware."""
     auto = choose_precision("auto", torch.device(device))
     precisions = ("fp32",) if auto is torch.float32 else ("fp32", "bf16")
-    with tempfile.TemporaryDirectory() as folder:
-        weights = {name: write_weights(name, Path(folder)) for name in dict.fromkeys(name for name, _, _ in cases)}
-        return [compare(case, weights[case[0]], precisions, device) for case in cases]
+    return [compare(case, write_weights(case[0]), precisions, device) for case in cases]
 
 
 def compare(case: Case, weights: tuple[Path, Path], precisions: tuple[str, ...], device: str) -> Comparison:

@@ -101,7 +101,7 @@ class _Bench:
 
     def __init__(self, folder: Path, effort: Effort, device: str) -> None:
         self._folder, self._effort, self._device = folder, effort, device
-        _, self._weights = write_weights(_NETWORK, folder)
+        _, self._weights = write_weights(_NETWORK)
         self._frames = self._write("frames", VGA)
 
     def clients(self) -> Group:

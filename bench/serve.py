@@ -31,11 +31,10 @@ def run(
     effort = Effort(rounds=1, seconds=0.3, clients=(1, 8)) if quick else effort or Effort()
     sets = {"small": _SMALL} if quick else SETS
     with tempfile.TemporaryDirectory() as folder:
-        weights = write_weights(NETWORK, Path(folder))
         found = [
             measure(
                 title,
-                weights,
+                write_weights(NETWORK),
                 write_pictures(sizes, Path(folder) / title),
                 effort=effort,
                 device=device,

@@ -20,7 +20,7 @@ from model.structures import ImageSize
 LOAD = Load(1, 2.0, 10.0, 100.0, 110.0, 120.0, {"200": 20}, 0, 1000, 1000, cpu_s=0.1, wall_s=2.0)
 
 
-def serving(**rates: float) -> Serving:
+def serving() -> Serving:
     one, eight = CEILINGS
     return Serving(
         pictures="640x480",
@@ -68,9 +68,8 @@ def test_the_page_and_its_plots_are_written(tmp_path: Path):
 
 
 class FakeSide:
-    facts = {"goes": 2.0, "pictures": 8.0}
-
     def __init__(self) -> None:
+        self.facts = {"goes": 2.0, "pictures": 8.0}
         self.goes = 0
 
     def measure(self) -> float:
@@ -90,7 +89,7 @@ def test_batches_are_of_one_canvas_and_hold_every_picture_once(tmp_path: Path):
     paths = write_pictures(sizes, tmp_path)
     pictures = read_pictures(tmp_path)
     assert pictures == [path.read_bytes() for path in paths]
-    rule = longest_side_rule(64)
+    rule = longest_side_rule(320)
     found = batches(pictures, rule, 3)
     assert sorted(data for batch in found for data in batch) == sorted(pictures)
     assert sorted(map(len, found)) == [1, 1, 3]
