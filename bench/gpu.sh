@@ -7,27 +7,28 @@
 # product's, and serves: with one HTTP process, and with N where --replicas is given. Each part is written to
 # bench/results/gpu-*.md as soon as it is done. `--device cpu --quick` shows without a GPU that all of it runs.
 #
-# It needs Python (.venv, else $PYTHON, else python3) with torch, torchvision, pillow, safetensors, numpy and tqdm.
+# It needs Python (.venv, else $PYTHON, else python3) with torch, torchvision, pillow, safetensors and numpy.
 # Without FastAPI and what else the service needs, serving is skipped, and that is said. A machine without a network
-# can be given it as a folder of wheels, whose content comes before what is installed:
+# can be given it as a folder of wheels, whose content comes before what is installed there. Made with the same Python:
 #
-#   pip download -d wheels --only-binary :all: --no-deps --python-version 3.12 --platform manylinux2014_x86_64 \
-#       $(grep -vE '^(torch|torchvision|triton|nvidia|cuda)' requirements.txt | sed -nE 's/^([a-z0-9_.-]+==[^ ;]+).*/\1/p')
-#   pip wheel -w wheels --no-deps .
+#   python3 scripts/lock_without.py requirements.txt torch torchvision triton 'nvidia-*' 'cuda-*' > lock.txt
+#   python3 -m pip download -d wheels --only-binary :all: --no-deps -r lock.txt
+#   python3 -m pip wheel -w wheels --no-deps .
 #   BENCH_WHEELS=wheels bench/gpu.sh
 set -euo pipefail
+wheels=${BENCH_WHEELS:+$(realpath "$BENCH_WHEELS")}
 cd "$(dirname "$0")/.."
 
 python=${PYTHON:-python3}
 if [ -x .venv/bin/python ]; then python=.venv/bin/python; fi
 
 export PYTHONPATH="$PWD${PYTHONPATH:+:$PYTHONPATH}"
-if [ -n "${BENCH_WHEELS:-}" ]; then
+if [ -n "$wheels" ]; then
     site=$(mktemp -d)
     trap 'rm -rf "$site"' EXIT
-    "$python" -m pip install --quiet --no-index --no-deps --target "$site" "$BENCH_WHEELS"/*.whl
+    "$python" -m pip install --quiet --no-index --no-deps --target "$site" "$wheels"/*.whl
     export PYTHONPATH="$PYTHONPATH:$site"
 fi
 
-# SIGINT, so that what was started is ended too; ten minutes are what the machine is lent for.
+# SIGINT, so that what was started is ended too; what was written by then stays.
 timeout --signal=INT --kill-after=5 590 "$python" -m bench.gpu "$@"
