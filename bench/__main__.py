@@ -1,6 +1,7 @@
 """``python -m bench PART``: measure, print, and write ``bench/results/``."""
 
 import argparse
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -24,6 +25,7 @@ ALL = ("predict", "serve", "decode", "scale")
 def main() -> None:
     """Measure what was asked for; each part is written as soon as it is done."""
     arguments = build_parser().parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as an interrupt: what was started is ended, too
     machine = describe_machine(arguments.device)
     command = "make bench" if arguments.part == "all" else f"python -m bench {arguments.part}"
     for name in ALL if arguments.part == "all" else (arguments.part,):

@@ -2,6 +2,7 @@
 
 import argparse
 import importlib
+import signal
 from collections.abc import Callable, Iterator
 from importlib import metadata
 from pathlib import Path
@@ -27,6 +28,7 @@ Part = Callable[[], Page]
 def main() -> None:
     """Measure part by part; each is written as soon as it is done."""
     arguments = build_parser().parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as an interrupt: what was started is ended, too
     machine = describe_machine(arguments.device)
     command = said(f"bench/gpu.sh --device {arguments.device}", quick=arguments.quick)
     for part in parts(arguments):
