@@ -1,13 +1,15 @@
 """``python -m bench PART``: measure, print, and write ``bench/results/``."""
 
 import argparse
-import signal
+import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from bench import decode, predict, scale, serve, soak
 from bench.machine import describe_machine
 from bench.pages import Page, said
+from bench.running import run_parts
 
 _RESULTS = Path(__file__).parent / "results"
 
@@ -22,14 +24,13 @@ PARTS: dict[str, Callable[[argparse.Namespace], Page]] = {
 ALL = ("predict", "serve", "decode", "scale")
 
 
-def main() -> None:
-    """Measure what was asked for; each part is written as soon as it is done."""
+def main() -> int:
+    """Measure what was asked for."""
     arguments = build_parser().parse_args()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as an interrupt: what was started is ended, too
-    machine = describe_machine(arguments.device)
-    command = "make bench" if arguments.part == "all" else f"python -m bench {arguments.part}"
-    for name in ALL if arguments.part == "all" else (arguments.part,):
-        print(PARTS[name](arguments).write(arguments.out, machine, said(command, quick=arguments.quick)), flush=True)
+    names = ALL if arguments.part == "all" else (arguments.part,)
+    command = said("make bench" if names == ALL else f"python -m bench {arguments.part}", quick=arguments.quick)
+    parts = (partial(PARTS[name], arguments) for name in names)
+    return run_parts(parts, arguments.out, describe_machine(arguments.device), command)
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -45,4 +46,4 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

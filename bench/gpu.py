@@ -2,15 +2,16 @@
 
 import argparse
 import importlib
-import signal
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 
 from bench import backbone, parity, predict, serve
 from bench.machine import describe_machine
 from bench.networks import write_weights
-from bench.pages import Page, said
+from bench.pages import said
+from bench.running import Part, run_parts
 from bench.serving import Effort
 
 _RESULTS = Path(__file__).parent / "results"
@@ -22,17 +23,12 @@ _BACKBONE_BATCHES = (8, 16, 32, 64)
 _EFFORT = Effort(rounds=3, seconds=2.0)
 _SMALL = ((640, 480), (480, 640))
 
-Part = Callable[[], Page]
 
-
-def main() -> None:
-    """Measure part by part; each is written as soon as it is done."""
+def main() -> int:
+    """Measure part by part."""
     arguments = build_parser().parse_args()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as an interrupt: what was started is ended, too
-    machine = describe_machine(arguments.device)
     command = said(f"bench/gpu.sh --device {arguments.device}", quick=arguments.quick)
-    for part in parts(arguments):
-        print(part().write(arguments.out, machine, command), flush=True)
+    return run_parts(parts(arguments), arguments.out, describe_machine(arguments.device), command)
 
 
 def parts(arguments: argparse.Namespace) -> Iterator[Part]:
@@ -82,4 +78,4 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

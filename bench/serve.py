@@ -18,7 +18,7 @@ _METHOD = (
     "at a time and batches of 8), and beside plain torchvision in process (Pillow, then transform, backbone and RPN, "
     "eager fp32, one at a time, with an allocator that keeps its memory). The same weights everywhere. In every round "
     "each of them has its turn; medians, in brackets the middle eight tenths, ratios round by round. Every answer was "
-    "200, or 429 where that is said; anything else would have ended the run."
+    "200, or 429 where that is said; with anything else there would be no result."
 )
 # What the project has set itself, by device: on a small processor, and on a GPU with as many processes as it takes.
 _ADDED_MS = {"cpu": "<= 3", "cuda": "<= 2"}

@@ -8,8 +8,10 @@ import pytest
 
 from bench.answers import Agreement
 from bench.bursts import Burst, burst
-from bench.load import Load
+from bench.load import Load, UnexpectedAnswers
+from bench.pages import Page
 from bench.picture_sets import MIXED, SETS, read_pictures, write_pictures
+from bench.running import run_parts
 from bench.serve import page
 from bench.serving import ALONE, CEILINGS, PEER, Serving
 from bench.whole_way import batches
@@ -65,6 +67,19 @@ def test_the_page_and_its_plots_are_written(tmp_path: Path):
         svg = ElementTree.fromstring((tmp_path / file).read_text())
         assert svg.tag.endswith("svg")
     assert {path.name for path in tmp_path.iterdir()} == {*files, "gpu-serve.md"}
+
+
+def test_a_part_that_got_what_it_must_not_get_has_no_page_and_the_others_go_on(tmp_path: Path, capsys, monkeypatch):
+    monkeypatch.setattr("signal.signal", lambda *_: None)  # pytest's own process keeps its handlers
+
+    def failing() -> Page:
+        raise UnexpectedAnswers("128 clients got {'504': 3}")
+
+    assert run_parts([failing, lambda: page([serving()])], tmp_path, {}, "`x`") == 1
+    assert (tmp_path / "serve.md").exists()
+    assert "NO RESULT" in (told := capsys.readouterr().err)
+    assert "{'504': 3}" in told
+    assert run_parts([lambda: page([serving()])], tmp_path, {}, "`x`") == 0
 
 
 class FakeSide:
