@@ -2,6 +2,7 @@
 PYTHON ?= python3
 HOST ?= 127.0.0.1
 PORT ?= 8000
+MINUTES ?= 20
 # TORCH=cpu installs PyTorch's own CPU build (about 0.2 GB instead of 3 GB) from the index below.
 TORCH ?= cuda
 TORCH_CPU_INDEX ?= https://download.pytorch.org/whl/cpu
@@ -11,7 +12,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test bench lint format lock install install-dev image-check clean
+.PHONY: help serve test bench soak lint format lock install install-dev image-check clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -22,8 +23,11 @@ serve: install ## install what is missing and serve on $(HOST):$(PORT)
 test: install-dev lint ## lint, types, and every test
 	$(BIN)/python -m pytest
 
-bench: install ## speed beside torchvision's, on this machine, into bench/results
-	$(BIN)/python -m bench
+bench: install ## speed, over HTTP too, and memory, on this machine, into bench/results (a quarter of an hour)
+	$(BIN)/python -m bench all
+
+soak: install ## whether memory stays flat under load, in MINUTES=20, into bench/results
+	$(BIN)/python -m bench soak --minutes $(MINUTES)
 
 lint: install-dev ## ruff, format check, strict types
 	$(BIN)/ruff check .

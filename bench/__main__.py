@@ -1,44 +1,49 @@
-"""``python -m bench``: measure, print, and write ``bench/results/``."""
+"""``python -m bench PART``: measure, print, and write ``bench/results/``."""
 
 import argparse
-import datetime
+import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
-import torch
-
-from bench import predict
+from bench import decode, predict, scale, serve, soak
 from bench.machine import describe_machine
-from model.precision import choose_precision
+from bench.pages import Page, said
+from bench.running import run_parts
 
 _RESULTS = Path(__file__).parent / "results"
 
+PARTS: dict[str, Callable[[argparse.Namespace], Page]] = {
+    "predict": lambda a: predict.run(device=a.device, quick=a.quick),
+    "serve": lambda a: serve.run(device=a.device, replicas=a.replicas, quick=a.quick),
+    "decode": lambda a: decode.run(quick=a.quick),
+    "scale": lambda a: scale.run(device=a.device, quick=a.quick),
+    "soak": lambda a: soak.run(device=a.device, minutes=a.minutes, quick=a.quick),
+}
+# What `make bench` runs: a soak takes longer than all of it.
+ALL = ("predict", "serve", "decode", "scale")
 
-def main() -> None:
+
+def main() -> int:
     """Measure what was asked for."""
+    arguments = build_parser().parse_args()
+    names = ALL if arguments.part == "all" else (arguments.part,)
+    command = said("make bench" if names == ALL else f"python -m bench {arguments.part}", quick=arguments.quick)
+    parts = (partial(PARTS[name], arguments) for name in names)
+    return run_parts(parts, arguments.out, describe_machine(arguments.device), command)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parts and their options."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="a few rounds of the small network, to see that it runs")
+    parser.add_argument("part", choices=("all", *PARTS), nargs="?", default="all", help=f"all: {', '.join(ALL)}")
+    parser.add_argument("--quick", action="store_true", help="as little as shows that it runs")
+    parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"), help="default: cpu")
+    parser.add_argument("--replicas", type=int, default=1, help="HTTP processes for `serve` (default: 1)")
+    parser.add_argument("--minutes", type=float, default=20.0, help="length of `soak` (default: 20)")
     parser.add_argument("--out", type=Path, default=_RESULTS, help="where the results go (default: bench/results)")
-    arguments = parser.parse_args()
-    machine = describe_machine()
-    auto = choose_precision("auto", torch.device("cpu"))
-    precisions = ("fp32",) if auto is torch.float32 else ("fp32", "bf16")
-    text = report(machine, predict.table(predict.compare_all(precisions, quick=arguments.quick)))
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    (arguments.out / "predict.md").write_text(text, encoding="utf-8")
-    print(text)
-
-
-def report(machine: dict[str, str], table: object) -> str:
-    """One page: what was measured, where, and when."""
-    facts = "\n".join(f"- {name}: {value}" for name, value in machine.items())
-    return (
-        "# Pictures to proposals\n\n"
-        f"{datetime.datetime.now(tz=datetime.UTC):%Y-%m-%d %H:%M} UTC, by `make bench`. Medians, in brackets the "
-        "middle eight tenths; ratios are taken round by round. torchvision runs eager, fp32, with the C library's own "
-        "allocator; `after the network` both sides have ours.\n\n"
-        f"{facts}\n\n{table}\n"
-    )
+    return parser
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -6,20 +6,34 @@ import re
 from importlib import metadata
 from pathlib import Path
 
+import torch
+
 _FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16")
 
 
-def describe_machine() -> dict[str, str]:
-    """Processor, cores that may be used, what it has of vectors, and the versions of what computes."""
+def describe_machine(device: str = "cpu") -> dict[str, str]:
+    """Processor, cores that may be used, what it has of vectors, the GPU if it is one, and what computes."""
     cpuinfo = Path("/proc/cpuinfo")
     text = cpuinfo.read_text() if cpuinfo.exists() else ""
     model = re.search(r"^model name\s*: (.*)$", text, re.MULTILINE)
     flags = set((re.search(r"^flags\s*: (.*)$", text, re.MULTILINE) or ["", ""])[1].split())
     return {
         "processor": model[1] if model else platform.processor() or platform.machine(),
-        "cores": str(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()),
+        "cores": str(usable_cores()),
         "vectors": ", ".join(flag for flag in _FLAGS if flag in flags) or "unknown",
+        **_describe_gpu(device),
         "load at the start": f"{os.getloadavg()[0]:.1f}",
         "python": platform.python_version(),
         **{name: metadata.version(name) for name in ("torch", "torchvision", "pillow")},
     }
+
+
+def _describe_gpu(device: str) -> dict[str, str]:
+    if device == "cpu":
+        return {}
+    return {"gpu": torch.cuda.get_device_name(device), "cuda": str(torch.version.cuda)}
+
+
+def usable_cores() -> int:
+    """Cores that this process may use, which may be fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

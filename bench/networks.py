@@ -1,17 +1,27 @@
 """The same weights on both sides: a torchvision detector's, and the checkpoint that `rpn weights import` makes of them.
 
-torchvision's trained weights cannot be had without a network, so they are random, made varied enough that scores and
-boxes differ. Speed does not depend on them, but for how many boxes NMS keeps.
+torchvision's trained weights cannot be had without a network, so they are random, fitted to photographs so that scores
+and boxes differ as a trained network's do. Speed depends on them only by how many boxes NMS keeps.
 """
 
+import atexit
+import shutil
+import tempfile
+from functools import cache
 from pathlib import Path
 
 import torch
 from torch import nn
 from torchvision.models import detection
+from torchvision.transforms.functional import pil_to_tensor
 
+from bench.photographs import photograph
 from model.checkpoints.checkpoint import save_checkpoint
 from model.checkpoints.torchvision_weights import import_torchvision
+
+# The pictures that the norms are fitted to; the nearer they are to those that are measured, the nearer to 0 and 1 the
+# features' mean and spread. Larger ones or more of them change little.
+_FITTED_TO = ((640, 480), 2)
 
 # torchvision's detectors by a short name, with the architecture that ours is imported as.
 NETWORKS = {
@@ -20,8 +30,11 @@ NETWORKS = {
 }
 
 
-def write_weights(name: str, folder: Path) -> tuple[Path, Path]:
-    """torchvision's state dict and our checkpoint of it, written to the folder."""
+@cache
+def write_weights(name: str) -> tuple[Path, Path]:
+    """torchvision's state dict and our checkpoint of it, once for a process; they go when it ends."""
+    folder = Path(tempfile.mkdtemp(prefix="rpn-bench-"))
+    atexit.register(shutil.rmtree, folder)
     torch.manual_seed(0)
     detector, architecture = NETWORKS[name]
     peer = getattr(detection, detector)(weights=None, weights_backbone=None)
@@ -40,14 +53,20 @@ def load_peer(name: str, path: Path) -> nn.Module:
 
 
 def make_varied(peer: nn.Module) -> None:
-    """Make a random detector's proposals varied: fit its batch norms to noise, and let its head say more than 0.5."""
+    """Make a random detector's proposals varied: its norms fitted to photographs, its head saying more than 0.5.
+
+    Fitted to noise, its features on photographs are so large that every score is 1 and a dozen boxes survive NMS.
+    """
     peer.train()
     for module in peer.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.momentum = None  # the plain average
+    size, count = _FITTED_TO
+    pictures = [pil_to_tensor(photograph(*size, seed=seed)) / 255 for seed in range(count)]
     head = peer.get_submodule("rpn.head")
     with torch.no_grad():
-        features = peer.get_submodule("backbone")(torch.randn(2, 3, 256, 256))
+        images, _ = peer.get_submodule("transform")(pictures)
+        features = peer.get_submodule("backbone")(images.tensors)
         for name in ("cls_logits", "bbox_pred"):
             layer = head.get_submodule(name)
             assert isinstance(layer, nn.Conv2d)

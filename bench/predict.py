@@ -1,20 +1,30 @@
 """Our `Predictor` beside torchvision's own transform, backbone and RPN: same weights, same pictures, one run."""
 
-import contextlib
-import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.networks import write_weights
-from bench.rounds import Samples, take_turns, times_as_fast
-from bench.sides import Side
-from bench.table import Table, spread_of
+import torch
 
+from bench.networks import write_weights
+from bench.pages import Page
+from bench.plots import bars
+from bench.rounds import Samples, take_turns, times_as_fast
+from bench.side import started
+from bench.table import Table, spread_of
+from model.precision import choose_precision
+
+_METHOD = (
+    "Medians, in brackets the middle eight tenths; ratios are taken round by round. torchvision runs eager, fp32, with "
+    "the C library's own allocator; `after the network` both sides have ours."
+)
 # (network, batch, rounds): the large one takes seconds a go
 CASES = (("mobilenet", 1, 30), ("mobilenet", 8, 12), ("resnet50", 1, 8))
 _WARM_UP = 3
 _AFTER = ", after the network"
+
+
+Case = tuple[str, int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,30 +43,50 @@ class Comparison:
         return self.samples["floor"].median * self.network_work / self.product_work
 
 
-def compare_all(precisions: tuple[str, ...], *, quick: bool = False) -> list[Comparison]:
-    """Every case; ``quick`` takes the small network alone and few rounds, to see that it runs."""
-    with tempfile.TemporaryDirectory() as folder:
-        cases = (("mobilenet", 1, 2),) if quick else CASES
-        weights = {name: write_weights(name, Path(folder)) for name in dict.fromkeys(name for name, _, _ in cases)}
-        return [compare(name, batch, rounds, weights[name], precisions) for name, batch, rounds in cases]
-
-
-def compare(
-    network: str, batch: int, rounds: int, weights: tuple[Path, Path], precisions: tuple[str, ...]
-) -> Comparison:
-    """One case, every side once a round."""
-    theirs, ours = weights
-    sides = {
-        "torchvision": ("torchvision", theirs, "fp32"),
-        **{f"ours, {precision}": ("ours", ours, precision) for precision in precisions},
-        f"torchvision{_AFTER}": ("torchvision-after", theirs, "fp32"),
-        f"ours{_AFTER}": ("ours-after", ours, "fp32"),
-        "floor": ("floor", ours, "fp32"),
+def run(*, device: str = "cpu", quick: bool = False, cases: Sequence[Case] = CASES, name: str = "predict") -> Page:
+    """Every case on this device; ``quick`` takes the small network alone and few rounds, to see that it runs."""
+    found = compare_all((("mobilenet", 1, 2),) if quick else cases, device=device)
+    fast = {
+        f"{one.network}, batch {one.batch}, {name}": times_as_fast(one.samples["torchvision"], samples).median
+        for one in found
+        for name, samples in one.samples.items()
+        if name.startswith("ours") and not name.endswith(_AFTER)
     }
-    with _started(network, batch, sides) as running:
+    plots = {"times as fast": bars("times as fast as torchvision", fast, unit=" x")}
+    return Page(name, "Pictures to proposals", _METHOD, (table(found),), plots)
+
+
+def compare_all(cases: Sequence[Case], *, device: str = "cpu") -> list[Comparison]:
+    """Every case, in the precisions that the device has in hardware."""
+    auto = choose_precision("auto", torch.device(device))
+    precisions = ("fp32",) if auto is torch.float32 else ("fp32", "bf16")
+    return [compare(case, write_weights(case[0]), precisions, device) for case in cases]
+
+
+def compare(case: Case, weights: tuple[Path, Path], precisions: tuple[str, ...], device: str) -> Comparison:
+    """One case, every side once a round."""
+    network, batch, rounds = case
+    options = ("--batch", str(batch), "--device", device)
+    with started(_sides(weights, precisions, device), network, *options) as running:
         facts = running["floor"].facts
         samples = take_turns({name: side.measure for name, side in running.items()}, rounds=rounds, warm_up=_WARM_UP)
     return Comparison(network, batch, samples, facts["network"], facts["product"])
+
+
+def _sides(weights: tuple[Path, Path], precisions: tuple[str, ...], device: str) -> dict[str, tuple[str, ...]]:
+    theirs, ours = map(str, weights)
+    sides: dict[str, tuple[str, ...]] = {
+        "torchvision": ("torchvision", theirs),
+        **{f"ours, {precision}": ("ours", ours, "--precision", precision) for precision in precisions},
+        f"torchvision{_AFTER}": ("torchvision-after", theirs),
+        f"ours{_AFTER}": ("ours-after", ours),
+        "floor": ("floor", ours),
+    }
+    if device != "cpu":
+        sides["floor"] = ("floor", ours, "--precision", precisions[-1])  # the fastest product that there is
+        # Resizing on the processor takes as long there as all the rest on the device.
+        sides |= {f"ours, {p}, from the canvas": ("placed", ours, "--precision", p) for p in precisions}
+    return sides
 
 
 def table(comparisons: list[Comparison]) -> Table:
@@ -72,13 +102,3 @@ def table(comparisons: list[Comparison]) -> Table:
             rows.append((case, name, spread_of(samples, 1), ratio))
         rows.append((case, "floor: its operations at a matrix product's rate", f"{found.floor_ms:.1f}", ""))
     return Table(("network", "side", "ms", "times as fast as torchvision"), tuple(rows))
-
-
-@contextlib.contextmanager
-def _started(network: str, batch: int, sides: Mapping[str, tuple[str, Path, str]]) -> Iterator[dict[str, Side]]:
-    with contextlib.ExitStack() as stack:
-        running = {}
-        for name, (side, weights, precision) in sides.items():
-            running[name] = Side(side, network, weights, "--batch", str(batch), "--precision", precision)
-            stack.callback(running[name].close)
-        yield running

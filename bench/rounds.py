@@ -10,26 +10,36 @@ Contender = Callable[[], float]
 
 @dataclass(frozen=True, slots=True)
 class Samples:
-    """What one contender took, in milliseconds, round by round."""
+    """What one contender gave round by round: milliseconds, or whatever else its owner says."""
 
-    ms: tuple[float, ...]
+    values: tuple[float, ...]
 
     @property
     def median(self) -> float:
         """The middle one."""
-        return statistics.median(self.ms)
+        return statistics.median(self.values)
 
     @property
     def spread(self) -> tuple[float, float]:
         """The first and the last tenth: a machine's hiccups lie outside."""
-        ordered = sorted(self.ms)
+        ordered = sorted(self.values)
         cut = len(ordered) // 10
         return ordered[cut], ordered[-1 - cut]
 
 
 def times_as_fast(slow: Samples, fast: Samples) -> Samples:
     """How many times as fast ``fast`` is, round by round: what both suffered in one round cancels out."""
-    return Samples(tuple(a / b for a, b in zip(slow.ms, fast.ms, strict=True)))
+    return ratios(slow, fast)
+
+
+def ratios(upper: Samples, lower: Samples) -> Samples:
+    """One over the other, round by round."""
+    return Samples(tuple(a / b for a, b in zip(upper.values, lower.values, strict=True)))
+
+
+def differences(longer: Samples, shorter: Samples) -> Samples:
+    """One less the other, round by round."""
+    return Samples(tuple(a - b for a, b in zip(longer.values, shorter.values, strict=True)))
 
 
 def take_turns(contenders: Mapping[str, Contender], *, rounds: int, warm_up: int = 3) -> dict[str, Samples]:

@@ -1,4 +1,4 @@
-"""What is compared, each side in a process of its own, from decoded pictures to proposals.
+"""What is compared, each side in a process of its own: here from decoded pictures to proposals.
 
 A process each, because an allocator's settings hold for a whole process: torchvision runs as its user gets it, with the
 C library's defaults. ``python -m bench.sides SIDE ...`` prints its facts as JSON for the first line that it reads, and
@@ -7,7 +7,6 @@ the milliseconds of one go for each that follows; between two goes it is idle, a
 
 import argparse
 import json
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -24,73 +23,45 @@ from torchvision.transforms.functional import pil_to_tensor
 
 from bench.networks import load_peer
 from bench.photographs import photograph
+from bench.picture_sets import VGA
+from bench.side import Facts, Go
+from bench.whole_way import decode_alone, decode_and_predict, decode_and_torchvision
 from model.allocator import keep_freed_memory
 from model.checkpoints.checkpoint import load_checkpoint
 from model.checkpoints.restore import restore_network
 from model.imaging.canvas import InputRule, draw_on_canvas
+from model.network.folding import fold_norms
 from model.network.selection import select_proposals
+from model.precision import choose_precision
 from model.predictor import Predictor
-from model.structures import ImageSize, Selection
+from model.structures import ImageSize, PixelArray, Placement, Selection
 
-_REPOSITORY = Path(__file__).parent.parent
-# A VGA frame: what many cameras send, and about what applications make of larger pictures before they upload them.
-_SIZE = (640, 480)
-# The matrices whose product is the floor: large enough to leave the caches, small enough for a second.
-_MATRIX = 2048
-
-Facts = dict[str, float]
-Go = Callable[[], object]
-
-
-class Side:
-    """A process that measures one side, driven line by line."""
-
-    def __init__(self, side: str, network: str, weights: Path, *options: str) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "bench.sides", side, network, str(weights), *options],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            cwd=_REPOSITORY,
-        )
-        self.facts: Facts = json.loads(self._ask())
-
-    def measure(self) -> float:
-        """One go, in milliseconds."""
-        return float(self._ask())
-
-    def close(self) -> None:
-        """End the process."""
-        self._process.terminate()
-        self._process.wait()
-
-    def _ask(self) -> str:
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write("\n")
-        self._process.stdin.flush()
-        if not (answer := self._process.stdout.readline()):
-            raise RuntimeError(f"a side has ended with {self._process.wait()}; what it said is above")
-        return answer
+# The matrices whose product is the floor: large enough to leave the caches, small enough for a second; a GPU needs
+# larger ones to be filled.
+_MATRIX = {"cpu": 2048, "cuda": 8192}
+# Enough for the clocks to rise; a round of all sides still takes but a second.
+_CUDA_GOES = 10
 
 
 def torchvision_side(arguments: argparse.Namespace) -> tuple[Go, Facts]:
-    """torchvision's transform, backbone and RPN, eager fp32, as its documentation runs them."""
-    peer = load_peer(arguments.network, arguments.weights)
+    """torchvision's transform, backbone and RPN, eager fp32, as its documentation runs them; on CUDA with TF32."""
+    if arguments.device != "cpu":
+        torch.set_float32_matmul_precision("high")
+    peer = load_peer(arguments.network, arguments.weights).to(arguments.device)
     transform, backbone, rpn = (peer.get_submodule(name) for name in ("transform", "backbone", "rpn"))
     pixels = [pil_to_tensor(picture) for picture in _pictures(arguments.batch)]
 
     def propose() -> object:
-        images, _ = transform([picture / 255 for picture in pixels])
+        images, _ = transform([picture.to(arguments.device) / 255 for picture in pixels])
         return rpn(images, backbone(images.tensors))
 
     return propose, {}
 
 
 def our_side(arguments: argparse.Namespace) -> tuple[Go, Facts]:
-    """Our `Predictor`, as the service loads it."""
+    """Our `Predictor`, as the service loads it, from upright pictures: resizing is in it, as in torchvision's."""
     keep_freed_memory()
-    predictor = Predictor.load(arguments.weights, device="cpu", precision=arguments.precision)
+    predictor = Predictor.load(arguments.weights, device=arguments.device, precision=arguments.precision)
     pictures = _pictures(arguments.batch)
     placements = [predictor.input_rule.place(ImageSize(*picture.size)) for picture in pictures]
     selections = [Selection(top_n=predictor.max_top_n)] * len(pictures)
@@ -102,12 +73,21 @@ def our_side(arguments: argparse.Namespace) -> tuple[Go, Facts]:
     return propose, {}
 
 
+def placed_side(arguments: argparse.Namespace) -> tuple[Go, Facts]:
+    """Our `Predictor` from pictures on their canvas, where the service's decoding threads leave them."""
+    keep_freed_memory()
+    predictor = Predictor.load(arguments.weights, device=arguments.device, precision=arguments.precision)
+    pixels, placements = _laid_out(predictor.input_rule, arguments.batch)
+    selections = [Selection(top_n=predictor.max_top_n)] * arguments.batch
+    return lambda: predictor.predict(pixels, placements, selections), {}
+
+
 def torchvision_after(arguments: argparse.Namespace) -> tuple[Go, Facts]:
     """What torchvision does after the network: anchors, decoding all of them, top-k, NMS."""
     keep_freed_memory()  # on both sides: here not the allocator is compared
-    peer = load_peer(arguments.network, arguments.weights)
+    peer = load_peer(arguments.network, arguments.weights).to(arguments.device)
     transform, backbone, rpn = (peer.get_submodule(name) for name in ("transform", "backbone", "rpn"))
-    images, _ = transform([pil_to_tensor(picture) / 255 for picture in _pictures(arguments.batch)])
+    images, _ = transform([pil_to_tensor(picture).to(arguments.device) / 255 for picture in _pictures(arguments.batch)])
     features = list(backbone(images.tensors).values())
     logits, deltas = rpn.get_submodule("head")(features)
 
@@ -121,8 +101,8 @@ def our_after(arguments: argparse.Namespace) -> tuple[Go, Facts]:
     """What we do after the network."""
     keep_freed_memory()
     checkpoint = load_checkpoint(arguments.weights)
-    network = restore_network(checkpoint, arguments.weights)
-    pixels, contents = _on_canvas(checkpoint.config.input, arguments.batch)
+    network = restore_network(checkpoint, arguments.weights).to(arguments.device)
+    pixels, contents = _on_canvas(checkpoint.config.input, arguments)
     scored = network(pixels, contents)
     selections = [Selection(top_n=checkpoint.config.selection.post_nms_top_n)] * arguments.batch
     return lambda: select_proposals(scored, contents, checkpoint.config.selection, selections), {}
@@ -131,14 +111,35 @@ def our_after(arguments: argparse.Namespace) -> tuple[Go, Facts]:
 def floor_side(arguments: argparse.Namespace) -> tuple[Go, Facts]:
     """One matrix product, whose rate the network's could at best be; the facts are both amounts of work."""
     checkpoint = load_checkpoint(arguments.weights)
+    network = restore_network(checkpoint, arguments.weights).to(arguments.device)
+    pixels, contents = _on_canvas(checkpoint.config.input, arguments)
+    work = _work(lambda: network(pixels, contents))
+    side = _MATRIX["cpu" if arguments.device == "cpu" else "cuda"]
+    left, right = torch.randn(2, side, side).to(arguments.device, _dtype(arguments))
+    return lambda: left @ right, {"network": work, "product": 2.0 * side**3}
+
+
+def backbone_side(arguments: argparse.Namespace) -> tuple[Go, Facts]:
+    """The backbone alone, prepared as `Predictor` prepares it, from normalised pictures; the fact is its work."""
+    keep_freed_memory()
+    checkpoint = load_checkpoint(arguments.weights)
     network = restore_network(checkpoint, arguments.weights)
-    pixels, contents = _on_canvas(checkpoint.config.input, arguments.batch)
+    fold_norms(network)
+    network.compute_in(_dtype(arguments))
+    network = network.eval().to(arguments.device).to(memory_format=torch.channels_last)
+    pictures = network.normalisation(*_on_canvas(checkpoint.config.input, arguments)).to(_dtype(arguments))
+    return lambda: network.backbone(pictures), {"network": _work(lambda: network.backbone(pictures))}
+
+
+def _work(forward: Go) -> float:
+    """Floating-point operations of one call."""
     with FlopCounterMode(display=False) as counter:
-        network(pixels, contents)
-    dtype = torch.bfloat16 if arguments.precision == "bf16" else torch.float32
-    left, right = torch.randn(2, _MATRIX, _MATRIX).to(dtype)
-    work = {"network": float(counter.get_total_flops()), "product": 2.0 * _MATRIX**3}
-    return lambda: left @ right, work
+        forward()
+    return float(counter.get_total_flops())
+
+
+def _dtype(arguments: argparse.Namespace) -> torch.dtype:
+    return choose_precision(arguments.precision, torch.device(arguments.device))
 
 
 def _filter_proposals(
@@ -153,23 +154,33 @@ def _filter_proposals(
 
 
 def _pictures(count: int) -> list[Image.Image]:
-    return [photograph(*_SIZE, seed=seed) for seed in range(count)]
+    return [photograph(*VGA[0], seed=seed) for seed in range(count)]
 
 
-def _on_canvas(rule: InputRule, count: int) -> tuple[Tensor, Tensor]:
+def _laid_out(rule: InputRule, count: int) -> tuple[PixelArray, list[Placement]]:
     pictures = _pictures(count)
     placements = [rule.place(ImageSize(*picture.size)) for picture in pictures]
-    pixels = np.stack([draw_on_canvas(*pair) for pair in zip(pictures, placements, strict=True)])
+    return np.stack([draw_on_canvas(*pair) for pair in zip(pictures, placements, strict=True)]), placements
+
+
+def _on_canvas(rule: InputRule, arguments: argparse.Namespace) -> tuple[Tensor, Tensor]:
+    pixels, placements = _laid_out(rule, arguments.batch)
     sizes = [(p.content.width, p.content.height) for p in placements]
-    return torch.from_numpy(pixels), torch.tensor(sizes, dtype=torch.float32)
+    contents = torch.tensor(sizes, dtype=torch.float32)
+    return torch.from_numpy(pixels).to(arguments.device), contents.to(arguments.device)
 
 
 SIDES: dict[str, Callable[[argparse.Namespace], tuple[Go, Facts]]] = {
     "torchvision": torchvision_side,
     "ours": our_side,
+    "placed": placed_side,
     "torchvision-after": torchvision_after,
     "ours-after": our_after,
     "floor": floor_side,
+    "backbone": backbone_side,
+    "decode-and-predict": decode_and_predict,
+    "decode-and-torchvision": decode_and_torchvision,
+    "decode": decode_alone,
 }
 
 
@@ -182,15 +193,37 @@ def main() -> None:
     parser.add_argument("weights", type=Path)
     parser.add_argument("--batch", type=int, default=1)
     parser.add_argument("--precision", default="fp32")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--pictures", type=Path, help="a folder of JPEGs, for the sides that decode")
     arguments = parser.parse_args()
     go, facts = SIDES[arguments.side](arguments)
     for number, _ in enumerate(sys.stdin):
         if not number:
             print(json.dumps(facts), flush=True)
             continue
-        started = time.perf_counter()
-        go()
-        print((time.perf_counter() - started) * 1000, flush=True)
+        # a rotation goes on by one batch at a time, or some pictures would weigh more than others
+        goes = 1 if arguments.device == "cpu" or "goes" in facts else _CUDA_GOES
+        print(timed(go, arguments.device, goes), flush=True)
+
+
+def timed(go: Go, device: str, goes: int) -> float:
+    """Milliseconds of one go, its device's work included.
+
+    Of several the mean, each to its end, after one that is not timed: a GPU that has idled is slow to wake, and one go
+    there is a millisecond or less.
+    """
+    if goes > 1:
+        _finish(go, device)
+    started = time.perf_counter()
+    for _ in range(goes):
+        _finish(go, device)
+    return (time.perf_counter() - started) * 1000 / goes
+
+
+def _finish(go: Go, device: str) -> None:
+    go()
+    if device != "cpu":
+        torch.cuda.synchronize()
 
 
 if __name__ == "__main__":

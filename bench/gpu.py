@@ -1,0 +1,81 @@
+"""``python -m bench.gpu``: all of the benchmark on a GPU in one call; `bench/gpu.sh` gives it its surroundings."""
+
+import argparse
+import importlib
+import sys
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+
+from bench import backbone, parity, predict, serve
+from bench.machine import describe_machine
+from bench.networks import write_weights
+from bench.pages import said
+from bench.running import Part, run_parts
+from bench.serving import Effort
+
+_RESULTS = Path(__file__).parent / "results"
+_DISTRIBUTION = "region-proposal-service"
+# (network, batch, rounds): a round is ten goes of each side
+_CASES = tuple((network, batch, 12) for network in ("mobilenet", "resnet50") for batch in (1, 8, 32))
+_BACKBONE_BATCHES = (8, 16, 32, 64)
+# Ten minutes are for everything, and a GPU's figures vary less than a shared processor's.
+_EFFORT = Effort(rounds=3, seconds=2.0)
+_SMALL = ((640, 480), (480, 640))
+
+
+def main() -> int:
+    """Measure part by part."""
+    arguments = build_parser().parse_args()
+    command = said(f"bench/gpu.sh --device {arguments.device}", quick=arguments.quick)
+    return run_parts(parts(arguments), arguments.out, describe_machine(arguments.device), command)
+
+
+def parts(arguments: argparse.Namespace) -> Iterator[Part]:
+    """What is to be measured, in the order of what matters most."""
+    device, quick = arguments.device, arguments.quick
+    names = ("mobilenet",) if quick else ("mobilenet", "resnet50")
+
+    def weights() -> dict[str, Path]:
+        return {name: write_weights(name)[1] for name in names}
+
+    yield lambda: parity.run(weights(), device=device, **({"sizes": _SMALL} if quick else {}))
+    yield lambda: predict.run(device=device, quick=quick, cases=_CASES, name="gpu-predict")
+    batches, rounds = ((1,), 2) if quick else (_BACKBONE_BATCHES, 10)
+    yield lambda: backbone.run(weights(), batches, device=device, rounds=rounds)
+    if (reason := why_not_serving()) is not None:
+        print(f"The serving part is skipped: {reason}", flush=True)
+        return
+    for replicas in sorted({1, arguments.replicas}):
+        name = "gpu-serve" if replicas == 1 else f"gpu-serve-{replicas}"
+        yield _serving(arguments, replicas, name)
+
+
+def why_not_serving() -> str | None:
+    """What the service lacks here, None if nothing."""
+    try:
+        metadata.version(_DISTRIBUTION)
+        importlib.import_module("service.server")
+    except ImportError as error:
+        return f"{error}; BENCH_WHEELS can bring it (see bench/gpu.sh)"
+    return None
+
+
+def _serving(arguments: argparse.Namespace, replicas: int, name: str) -> Part:
+    return lambda: serve.run(
+        device=arguments.device, replicas=replicas, quick=arguments.quick, name=name, effort=_EFFORT
+    )
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The options."""
+    parser = argparse.ArgumentParser(prog="bench/gpu.sh", description=__doc__)
+    parser.add_argument("--device", default="cuda", choices=("cuda", "cpu"), help="default: cuda")
+    parser.add_argument("--replicas", type=int, default=1, help="serve with so many HTTP processes as well")
+    parser.add_argument("--quick", action="store_true", help="as little as shows that it runs")
+    parser.add_argument("--out", type=Path, default=_RESULTS, help="where the results go (default: bench/results)")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,67 @@
+"""`bench/gpu.sh` runs through without a GPU, so that nothing but the hardware is missing."""
+
+import subprocess
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+from bench import gpu
+from bench.__main__ import ALL, PARTS, build_parser
+from bench.backbone import rate
+from bench.rounds import Samples
+from tests.e2e.conftest import REPOSITORY
+
+
+@pytest.mark.e2e
+def test_the_quick_run_on_the_cpu_writes_every_part(tmp_path: Path):
+    command = ["bench/gpu.sh", "--device", "cpu", "--quick", "--out", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=REPOSITORY, timeout=300)
+    assert done.returncode == 0, done.stderr
+    pages = {path.stem: path.read_text() for path in tmp_path.glob("*.md")}
+    assert set(pages) == {"gpu-parity", "gpu-predict", "gpu-backbone", "gpu-serve"}
+    for page in pages.values():
+        assert page.strip() in done.stdout
+        assert "its figures mean nothing" in page
+        assert "- processor: " in page
+    assert "| mobilenet | cpu, fp32 | 1.00 |" in pages["gpu-parity"]
+    assert "| mobilenet, batch 1 | ours, fp32 |" in pages["gpu-predict"]
+    assert "| mobilenet | 1 |" in pages["gpu-backbone"]
+    assert "| small | 8 clients |" in pages["gpu-serve"]
+    assert "px of those alone | 1.00 of" in pages["gpu-serve"]
+
+
+def test_serving_is_skipped_with_its_reason_where_the_service_is_not_installed(monkeypatch, capsys):
+    def missing(name: str) -> str:
+        raise metadata.PackageNotFoundError(name)
+
+    assert gpu.why_not_serving() is None
+    monkeypatch.setattr(metadata, "version", missing)
+    assert len(list(gpu.parts(gpu.build_parser().parse_args(["--replicas", "4"])))) == 3
+    assert "The serving part is skipped: " in capsys.readouterr().out
+
+
+def test_more_processes_are_measured_beside_one(monkeypatch):
+    names = []
+    monkeypatch.setattr(gpu.serve, "run", lambda **asked: names.append((asked["name"], asked["replicas"])))
+    for replicas in (1, 4):
+        arguments = gpu.build_parser().parse_args(["--replicas", str(replicas)])
+        for part in list(gpu.parts(arguments))[3:]:
+            part()
+    assert names == [("gpu-serve", 1), ("gpu-serve", 1), ("gpu-serve-4", 4)]
+
+
+def test_a_rate_is_work_over_time():
+    assert rate(Samples((1000.0, 250.0)), 1e12).values == (1.0, 4.0)
+
+
+def test_make_bench_leaves_only_the_soak_to_its_own_target():
+    assert set(PARTS) - set(ALL) == {"soak"}
+    assert build_parser().parse_args([]).part == "all"
+
+
+def test_the_script_names_every_option_of_its_program():
+    head, program = (REPOSITORY / "bench/gpu.sh").read_text(), gpu.build_parser().format_help()
+    for option in ("--device", "--replicas", "--quick", "--out"):
+        assert option in head
+        assert option in program
