@@ -6,6 +6,7 @@ waits when one falls free: the oldest picture's canvas first, so that none starv
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -14,7 +15,8 @@ from model.errors import DeviceOutOfMemory
 from model.imaging.canvas import InputRule
 from model.structures import PixelArray, Placement, Proposals, Selection
 from service.engine import Engine, LoadedModel
-from service.errors import DeadlineExceeded, DeviceMemoryExceeded, Draining, EngineFailed, InternalError
+from service.errors import DeadlineExceeded, DeviceMemoryExceeded, Draining, EngineFailed, InternalError, Overloaded
+from service.pace import Pace
 
 _log = logging.getLogger("service.batching")
 
@@ -67,6 +69,7 @@ class Batcher:
         self._waiting: list[Entry] = []
         self._wake = asyncio.Event()
         self._closed = False
+        self._pace = Pace(model.lanes)
         self._running: set[asyncio.Task[None]] = set()
         self._task = asyncio.create_task(self._work(), name=f"batching {model.name}")
 
@@ -81,14 +84,22 @@ class Batcher:
         """Wait for the device and return this picture's proposals; cancel it, and the device never sees the picture.
 
         Raises:
-            ServiceError: the deadline passed in the queue, or the device or the model failed.
+            ServiceError: the queue is longer than the deadline allows, the deadline passed in it, or the device or the
+                model failed.
         """
         if self._closed:
             raise Draining
+        self._check_in_time(deadline)
         entry = Entry(pixels, placement, selection, deadline, asyncio.get_running_loop().create_future())
         self._waiting.append(entry)
         self._wake.set()
         return await entry.future
+
+    def _check_in_time(self, deadline: float) -> None:
+        """Refuse at once who would wait in vain: he may still be in time elsewhere."""
+        wait_s = self._pace.seconds_for(len(self._waiting) + 1)
+        if self._waiting and wait_s > deadline - asyncio.get_running_loop().time():
+            raise Overloaded(math.ceil(wait_s))
 
     async def close(self) -> None:
         """End, and refuse what still waits."""
@@ -157,7 +168,9 @@ class Batcher:
         except Exception as error:
             await self._predict_parts(batch, 1, error)
         else:
-            _answer(batch, proposals, started)
+            seconds = time.perf_counter() - started
+            self._pace.measured(seconds, len(batch))
+            _answer(batch, proposals, started, seconds * 1000)
 
     async def _predict_parts(self, batch: Sequence[Entry], size: int, error: Exception) -> None:
         if len(batch) == 1:
@@ -190,8 +203,7 @@ def _alive(entries: Sequence[Entry]) -> list[Entry]:
     return [entry for entry in entries if not entry.future.done()]
 
 
-def _answer(batch: Sequence[Entry], proposals: Sequence[Proposals], started: float) -> None:
-    inference_ms = (time.perf_counter() - started) * 1000
+def _answer(batch: Sequence[Entry], proposals: Sequence[Proposals], started: float, inference_ms: float) -> None:
     for entry, found in zip(batch, proposals, strict=True):
         if not entry.future.done():  # the caller may have gone while the device worked
             queue_ms = (started - entry.enqueued_at) * 1000

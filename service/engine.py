@@ -77,6 +77,7 @@ class LoadedModel:
     max_top_n: int
     device: str
     usual_batch: int
+    lanes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +140,7 @@ class Engine:
             predictor.max_top_n,
             predictor.device,
             predictor.usual_batch,
+            predictor.lanes,
         )
 
     async def predict(

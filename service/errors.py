@@ -165,7 +165,7 @@ class MethodNotAllowed(ServiceError):
 
 
 class Overloaded(ServiceError):
-    """No permit is free; ``retry_after`` is in whole seconds."""
+    """No permit is free, or the queue is too long; ``retry_after`` is in whole seconds."""
 
     status, code, title = 429, "overloaded", "The service is overloaded"
 

@@ -10,7 +10,7 @@ from model.errors import DeviceOutOfMemory
 from model.structures import Canvas, PixelArray, Placement, Selection
 from service.batching import Batcher, BatchLimits, Inference
 from service.engine import Engine
-from service.errors import DeadlineExceeded, DeviceMemoryExceeded, Draining, EngineFailed, InternalError
+from service.errors import DeadlineExceeded, DeviceMemoryExceeded, Draining, EngineFailed, InternalError, Overloaded
 from service.settings import ModelSource
 from tests.service.fakes import TALL, WIDE, FakePredictor, size_of, until
 
@@ -290,3 +290,19 @@ async def test_a_lone_picture_has_the_device_to_itself():
         await ask(batcher)
         await ask(batcher)
         assert fake.alone == [True, True]
+
+
+async def test_who_would_wait_in_vain_is_refused_at_once():
+    fake = FakePredictor()
+    async with batching(fake, BatchLimits(pictures=1, pixels=10**9)) as batcher:
+        batcher._pace.measured(2.0, 1)
+        first = await hold_the_device(batcher, fake)
+        tasks = [ask(batcher, value, deadline_s=5) for value in range(2)]
+        await until(lambda: batcher.waiting == 2)
+        with pytest.raises(Overloaded) as caught:
+            await ask(batcher, deadline_s=5)
+        assert caught.value.retry_after == 6
+        assert batcher.waiting == 2
+        fake.gate.set()
+        await asyncio.gather(first, *tasks)
+        await ask(batcher, deadline_s=0.5)  # an idle device takes whatever comes

@@ -130,3 +130,10 @@ def test_misspelt_settings_are_mentioned():
     with process("-c", SERVE_FAKE, max_bathc="1") as started:
         assert started.stdout is not None
         assert "RPN_MAX_BATHC is none of our settings" in json.loads(started.stdout.readline())["message"]
+
+
+def test_answers_are_not_held_back_until_earlier_parts_are_acknowledged():
+    with listen("127.0.0.1", 0) as listener, socket.create_connection(listener.getsockname()):
+        accepted, _ = listener.accept()
+        with accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
