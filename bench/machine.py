@@ -8,6 +8,10 @@ from pathlib import Path
 
 import torch
 
+from model.cores import usable_cores
+
+# What computes, where it is installed.
+_COMPUTING = ("torch", "torchvision", "openvino", "pillow")
 _FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16")
 
 
@@ -24,7 +28,7 @@ def describe_machine(device: str = "cpu") -> dict[str, str]:
         **_describe_gpu(device),
         "load at the start": f"{os.getloadavg()[0]:.1f}",
         "python": platform.python_version(),
-        **{name: metadata.version(name) for name in ("torch", "torchvision", "pillow")},
+        **{name: version for name in _COMPUTING if (version := _version(name))},
     }
 
 
@@ -34,6 +38,8 @@ def _describe_gpu(device: str) -> dict[str, str]:
     return {"gpu": torch.cuda.get_device_name(device), "cuda": str(torch.version.cuda)}
 
 
-def usable_cores() -> int:
-    """Cores that this process may use, which may be fewer than the machine has."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def _version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None

@@ -12,6 +12,7 @@ from bench.plots import bars
 from bench.rounds import Samples, take_turns, times_as_fast
 from bench.side import started
 from bench.table import Table, spread_of
+from model.execution import choose_runtime
 from model.precision import choose_precision
 
 _METHOD = (
@@ -78,6 +79,7 @@ def _sides(weights: tuple[Path, Path], precisions: tuple[str, ...], device: str)
     sides: dict[str, tuple[str, ...]] = {
         "torchvision": ("torchvision", theirs),
         **{f"ours, {precision}": ("ours", ours, "--precision", precision) for precision in precisions},
+        **({"ours, fp32, by torch": ("ours", ours, "--runtime", "torch")} if _by_openvino(device) else {}),
         f"torchvision{_AFTER}": ("torchvision-after", theirs),
         f"ours{_AFTER}": ("ours-after", ours),
         "floor": ("floor", ours),
@@ -87,6 +89,11 @@ def _sides(weights: tuple[Path, Path], precisions: tuple[str, ...], device: str)
         # Resizing on the processor takes as long there as all the rest on the device.
         sides |= {f"ours, {p}, from the canvas": ("placed", ours, "--precision", p) for p in precisions}
     return sides
+
+
+def _by_openvino(device: str) -> bool:
+    """Whether `Predictor` takes OpenVINO here unless told otherwise; then torch is measured beside it."""
+    return choose_runtime("auto", torch.device(device)) == "openvino"
 
 
 def table(comparisons: list[Comparison]) -> Table:

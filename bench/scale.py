@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.load import Load, Plan, run_load
-from bench.machine import usable_cores
 from bench.networks import write_weights
 from bench.pages import Page
 from bench.picture_sets import MIXED, VGA, Sizes, write_pictures
@@ -15,6 +14,7 @@ from bench.plots import lines
 from bench.rounds import Samples
 from bench.service_process import ServiceProcess
 from bench.table import Table, spread_of
+from model.cores import usable_cores
 
 _NETWORK = "mobilenet"
 _MIB = 2**20

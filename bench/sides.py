@@ -61,7 +61,9 @@ def torchvision_side(arguments: argparse.Namespace) -> tuple[Go, Facts]:
 def our_side(arguments: argparse.Namespace) -> tuple[Go, Facts]:
     """Our `Predictor`, as the service loads it, from upright pictures: resizing is in it, as in torchvision's."""
     keep_freed_memory()
-    predictor = Predictor.load(arguments.weights, device=arguments.device, precision=arguments.precision)
+    predictor = Predictor.load(
+        arguments.weights, device=arguments.device, precision=arguments.precision, runtime=arguments.runtime
+    )
     pictures = _pictures(arguments.batch)
     placements = [predictor.input_rule.place(ImageSize(*picture.size)) for picture in pictures]
     selections = [Selection(top_n=predictor.max_top_n)] * len(pictures)
@@ -193,6 +195,7 @@ def main() -> None:
     parser.add_argument("weights", type=Path)
     parser.add_argument("--batch", type=int, default=1)
     parser.add_argument("--precision", default="fp32")
+    parser.add_argument("--runtime", default="auto")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--pictures", type=Path, help="a folder of JPEGs, for the sides that decode")
     arguments = parser.parse_args()

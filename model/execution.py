@@ -37,10 +37,10 @@ class Execution(Protocol):
 
 
 def choose_lanes(wanted: int, device: torch.device) -> int:
-    """How many calls run at once: ``wanted``, or for 0 one for each core of a CPU (at most eight), one on a GPU."""
+    """How many calls run at once: ``wanted``, or for 0 as many as `default_threads`, at most eight; on a GPU one."""
     if device.type != "cpu":
         return 1
-    return wanted or min(usable_cores(), _MOST_LANES)
+    return wanted or min(default_threads(), _MOST_LANES)
 
 
 def choose_runtime(name: str, device: torch.device, dtype: torch.dtype = torch.float32) -> str:

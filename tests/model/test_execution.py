@@ -43,10 +43,19 @@ def test_a_runtime_that_there_is_not_is_named():
 
 
 def test_a_cpu_has_a_lane_for_each_core_and_a_gpu_has_one(monkeypatch: pytest.MonkeyPatch):
-    assert choose_lanes(0, CPU) == min(usable_cores(), 8)
+    assert choose_lanes(0, CPU) == min(default_threads(), 8)
     assert (choose_lanes(3, CPU), choose_lanes(0, GPU), choose_lanes(3, GPU)) == (3, 1, 1)
-    monkeypatch.setattr(execution, "usable_cores", lambda: 64)
+    monkeypatch.setattr(execution, "default_threads", lambda: 64)
     assert choose_lanes(0, CPU) == 8
+
+
+def test_threads_are_no_more_than_cores_and_no_more_than_torch_was_told(monkeypatch: pytest.MonkeyPatch):
+    told = torch.get_num_threads()
+    assert default_threads() == min(told, usable_cores())
+    monkeypatch.setattr(execution, "usable_cores", lambda: told + 1)
+    assert default_threads() == told
+    monkeypatch.setattr(execution, "usable_cores", lambda: 1)
+    assert default_threads() == 1
 
 
 def threads_of(run: TorchExecution | OpenVINOExecution, *, alone: bool) -> int:
