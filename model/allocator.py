@@ -4,6 +4,7 @@ By default glibc returns large blocks to the system and faults every page in aga
 the default network 1.2 times as fast on a CPU, with half the page faults (docs/architecture.md; one run each).
 """
 
+import contextlib
 import ctypes
 import sys
 
@@ -26,3 +27,10 @@ def keep_freed_memory() -> bool:
         return False
     settings = ((_M_MMAP_MAX, 0), (_M_TRIM_THRESHOLD, _KEEP), (_M_TOP_PAD, _TOP_PAD))
     return all(mallopt(parameter, value) == 1 for parameter, value in settings)
+
+
+def give_back_freed_memory() -> None:
+    """Return what is free now to the system, once: after loading, which took more than any call will."""
+    if sys.platform.startswith("linux"):
+        with contextlib.suppress(AttributeError):  # musl has no such function
+            ctypes.CDLL(None).malloc_trim(0)

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from model.allocator import give_back_freed_memory
 from model.checkpoints.checkpoint import Checkpoint, load_checkpoint
 from model.checkpoints.restore import restore_network
 from model.device import choose_device
@@ -103,6 +104,7 @@ class Predictor:
             for size in batch_sizes:
                 pixels = np.zeros((size, canvas.height, canvas.width, 3), dtype=np.uint8)
                 self.predict(pixels, [_whole(canvas)] * size, [Selection()] * size)
+        give_back_freed_memory()
 
     def predict(
         self,

@@ -25,6 +25,7 @@ from model.evaluation.recall_table import recall_table
 from model.evaluation.reliability import TOP, error_figures
 from model.evaluation.report.report import write_report
 from model.evaluation.training_log import TrainingLog, read_log
+from model.precision import choose_precision
 from model.predictor import Predictor
 from model.training.annotations import AnnotatedPicture, read_annotations
 from model.training.run_folder import LOG_FILE
@@ -55,6 +56,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     add("--nms-iou", type=float, help="of the checkpoints' proposals (default: each one's own)")
     add("--batch-size", type=int, default=8, help="default: %(default)s")
     add("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
+    add("--precision", default="fp32", help="auto, fp32 or bf16, as a service computes in (default: %(default)s)")
     add("--json", type=Path, help="also write the figures to this file")
     add("--report", type=Path, help="also write a report with charts and pictures, one HTML file")
     add(
@@ -101,9 +103,11 @@ def _measure(
     arguments: argparse.Namespace, path: Path, checkpoint: Checkpoint, pictures: Sequence[AnnotatedPicture]
 ) -> tuple[Findings, float]:
     """What a checkpoint's proposals are worth, and the seconds that a picture took."""
+    device = choose_device(arguments.device)
     network = restore_network(checkpoint, path)
+    network.compute_in(choose_precision(arguments.precision, device))
     # The network's own scores: what the calibration makes of them is measured beside them.
-    predictor = Predictor.of(network, replace(checkpoint, calibration=None), choose_device(arguments.device))
+    predictor = Predictor.of(network, replace(checkpoint, calibration=None), device)
     started = time.perf_counter()
     proposals = propose(predictor, pictures, batch_size=arguments.batch_size, nms_iou=arguments.nms_iou)
     seconds = (time.perf_counter() - started) / max(1, len(pictures))

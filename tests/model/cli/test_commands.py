@@ -64,6 +64,17 @@ def test_eval_prints_and_writes_the_same_figures(
     assert set(figures) - set(validation) == {"ECE", "ECE/raw", "ECE@100", "ECE@100/raw"}
 
 
+def test_eval_measures_the_precision_that_a_service_would_compute_in(run: Path, data: Path, tmp_path: Path):
+    figures = {}
+    for precision in ("fp32", "bf16"):
+        out = tmp_path / f"{precision}.json"
+        arguments = ["eval", str(run / "last.safetensors"), "--data", str(data), "--precision", precision]
+        assert cli.main([*arguments, "--json", str(out)]) == 0
+        figures[precision] = json.loads(out.read_text())
+    assert figures["fp32"] != figures["bf16"]
+    assert figures["fp32"]["AR@1000"] == pytest.approx(figures["bf16"]["AR@1000"], abs=0.1)
+
+
 def test_eval_writes_a_report_with_the_runs_own_losses(
     run: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
