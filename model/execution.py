@@ -32,6 +32,10 @@ class Execution(Protocol):
     def lanes(self) -> int:
         """How many calls may run at once, each from a thread of its own."""
 
+    @property
+    def keeps_its_thread(self) -> bool:
+        """Whether lone calls should come from the thread that it was made in."""
+
     def network(self, *, alone: bool) -> ScoringNetwork:
         """The network for one call of this thread; ``alone``: no other call is running, it may have the whole."""
 
@@ -82,6 +86,9 @@ class TorchExecution:
         self.lanes = lanes
         self._network = network
         self._on_cpu = device.type == "cpu"
+        # Each thread that takes several cores keeps threads of its own; with more of them than cores they stop spinning
+        # between two operations, and every one waits to be woken: 34 ms a picture instead of 20.
+        self.keeps_its_thread = True
         self._threads = default_threads()
 
     def network(self, *, alone: bool) -> ScoringNetwork:
@@ -100,6 +107,7 @@ class OpenVINOExecution:
 
     def __init__(self, network: ProposalNetwork, dtype: torch.dtype, lanes: int, canvases: Sequence[Canvas]) -> None:
         self.lanes = lanes
+        self.keeps_its_thread = False
         self._threads = default_threads()
         self._canvases = canvases
         shares = [Share(self._threads), Share(max(self._threads, lanes), lanes)]

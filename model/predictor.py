@@ -26,8 +26,9 @@ _GPU_BATCH = 8
 class Predictor:
     """A loaded checkpoint on a device.
 
-    Load it, warm it and call it alone in one and the same thread: on a CPU a network built in one thread and run in
-    another is much slower. As many further threads may call it at the same time as it has ``lanes``.
+    Where it ``keeps_its_thread``, load it, warm it and call it alone in one and the same thread: a network that torch
+    has built in one thread runs much slower on all cores in another. As many further threads may call it at the same
+    time as it has ``lanes``.
     """
 
     def __init__(self, execution: Execution, checkpoint: Checkpoint, device: torch.device) -> None:
@@ -92,6 +93,11 @@ class Predictor:
     def lanes(self) -> int:
         """How many threads may call `predict` at once."""
         return self._execution.lanes
+
+    @property
+    def keeps_its_thread(self) -> bool:
+        """Whether its lone calls, the first ones too, should come from the thread that loaded it."""
+        return self._execution.keeps_its_thread
 
     @property
     def usual_batch(self) -> int:

@@ -55,6 +55,10 @@ class Predictor(Protocol):
     def usual_batch(self) -> int:
         """Most pictures that are worth one call."""
 
+    @property
+    def keeps_its_thread(self) -> bool:
+        """Whether its lone calls, the first ones too, should come from the thread that loaded it."""
+
     def warm_up(self, batch_sizes: Sequence[int]) -> None:
         """Run every canvas at these batch sizes once."""
 
@@ -118,8 +122,8 @@ class Engine:
         for lane in self._lanes:
             lane.join(patience_s)
 
-    async def load(self, source: ModelSource, *, device: str, largest_batch: Callable[[Predictor], int]) -> LoadedModel:
-        """Load a checkpoint and run every canvas once, so that no caller pays for a shape's first time.
+    async def load(self, source: ModelSource, *, device: str) -> LoadedModel:
+        """Load a checkpoint.
 
         Raises:
             ModelError: the checkpoint or the device cannot be used.
@@ -127,7 +131,6 @@ class Engine:
 
         def work() -> Predictor:
             predictor = self._load_predictor(source.path, device)
-            _warm_up(predictor, largest_batch(predictor))
             self._predictors[source.name] = predictor
             return predictor
 
@@ -142,6 +145,15 @@ class Engine:
             predictor.usual_batch,
             predictor.lanes,
         )
+
+    async def warm_up(self, name: str, largest_batch: int) -> None:
+        """Run every canvas of a loaded model once, so that no caller pays for a shape's first time.
+
+        The first lane may meanwhile load the next model, if this one does not ask for that thread.
+        """
+        predictor = self._predictors[name]
+        lane = self._lanes[0] if predictor.keeps_its_thread else min(self._lanes[::-1], key=lambda lane: lane.waiting)
+        await self._run(lane, lambda: _warm_up(predictor, largest_batch))
 
     async def predict(
         self,

@@ -8,7 +8,7 @@ from fastapi import Depends, Request
 
 from service.admission import Admission
 from service.batching import Batcher, BatchLimits
-from service.engine import Engine, LoadPredictor, Predictor
+from service.engine import Engine, LoadedModel, LoadPredictor
 from service.errors import UnknownModel
 from service.images import Decoder
 from service.lifecycle import Lifecycle
@@ -39,22 +39,29 @@ class Service:
 
     async def _load_models(self) -> None:
         """Load and warm every model, then be ready. A failure is kept for whoever runs the process to end it."""
+        loaded: list[LoadedModel] = []
+        warming: list[asyncio.Task[None]] = []
         try:
             for source in self.settings.models:
-                model = await self.engine.load(source, device=self.settings.device, largest_batch=self._largest_batch)
-                self.batchers[source.name] = Batcher(model, self.engine, self._limits(model.usual_batch))
-                _log.info("model loaded", extra={"model": source.name, "digest": model.info.digest})
+                model = await self.engine.load(source, device=self.settings.device)
+                loaded.append(model)
+                warming.append(asyncio.create_task(self._warm_up(model), name=f"warming {model.name}"))
+            await asyncio.gather(*warming)
         except Exception as error:
+            for task in warming:
+                task.cancel()
             self.lifecycle.failed(error)
         else:
+            self.batchers |= {model.name: Batcher(model, self.engine, self._limits(model)) for model in loaded}
             self.lifecycle.loaded()
             _log.info("ready")
 
-    def _limits(self, usual_batch: int) -> BatchLimits:
-        return BatchLimits(self.settings.max_batch or usual_batch, self.settings.max_batch_pixels)
+    async def _warm_up(self, model: LoadedModel) -> None:
+        await self.engine.warm_up(model.name, self._limits(model).largest_batch(model.input_rule))
+        _log.info("model loaded", extra={"model": model.name, "digest": model.info.digest})
 
-    def _largest_batch(self, predictor: Predictor) -> int:
-        return self._limits(predictor.usual_batch).largest_batch(predictor.input_rule)
+    def _limits(self, model: LoadedModel) -> BatchLimits:
+        return BatchLimits(self.settings.max_batch or model.usual_batch, self.settings.max_batch_pixels)
 
     def batcher(self, name: str | None) -> Batcher:
         """The queue of the model of this name; of the default one for None.

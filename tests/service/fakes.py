@@ -38,6 +38,7 @@ class FakePredictor:
     max_top_n = 1000
     device = "cpu"
     usual_batch = 8
+    keeps_its_thread = True
 
     def __init__(self, name: str = "fake", *, found: int = 1000, lanes: int = 1) -> None:
         self.info = ModelInfo(name, "7", "sha256:" + "0" * 64, "fake", 1, "fake", {"data": "none"}, {"AR@100": 0.5})

@@ -24,7 +24,7 @@ POISON = 255  # a picture whose every sample is this one fails
 async def batching(fake: FakePredictor, limits: BatchLimits = ROOMY) -> AsyncIterator[Batcher]:
     engine = Engine(lambda path, device: fake)
     engine.start()
-    model = await engine.load(ModelSource("m", Path("x")), device="cpu", largest_batch=lambda predictor: 1)
+    model = await engine.load(ModelSource("m", Path("x")), device="cpu")
     batcher = Batcher(model, engine, limits)
     try:
         yield batcher
@@ -256,7 +256,7 @@ async def test_two_models_take_turns_on_one_device():
     engine.start()
     batchers = []
     for name in fakes:
-        model = await engine.load(ModelSource(name, Path(name)), device="cpu", largest_batch=lambda predictor: 1)
+        model = await engine.load(ModelSource(name, Path(name)), device="cpu")
         batchers.append(Batcher(model, engine, ROOMY))
     first = await hold_the_device(batchers[0], fakes["x"])
     others = [ask(batchers[1], i) for i in range(2)]

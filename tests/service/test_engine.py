@@ -1,4 +1,5 @@
 import asyncio
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ from model.structures import Placement, Selection
 from service.engine import Engine
 from service.errors import EngineFailed
 from service.settings import ModelSource
-from tests.service.fakes import WIDE, FakePredictor, size_of, until
+from tests.service.fakes import PATIENCE_S, WIDE, FakePredictor, size_of, until
 
 pytestmark = pytest.mark.anyio
 
@@ -24,7 +25,8 @@ def started(fake: FakePredictor) -> Engine:
 
 
 async def load(engine: Engine, source: ModelSource = SOURCE) -> None:
-    await engine.load(source, device="cpu", largest_batch=lambda predictor: 4)
+    await engine.load(source, device="cpu")
+    await engine.warm_up(source.name, 4)
 
 
 async def predict(engine: Engine, *, alone: bool = False) -> int:
@@ -141,3 +143,27 @@ async def test_lanes_take_batches_at_once_and_only_a_lone_one_has_the_whole_devi
     assert fake.alone[-1] is False, "something else waits"
     engine.stop(5)
     assert not engine.alive
+
+
+async def test_the_next_model_is_loaded_while_one_is_warmed():
+    one, other = FakePredictor(lanes=2), FakePredictor(lanes=2)
+    one.keeps_its_thread = False
+    warming, held = threading.Event(), threading.Event()
+
+    def warm_up(batch_sizes):
+        one.threads.add(threading.current_thread().name)
+        warming.set()
+        assert held.wait(PATIENCE_S)
+
+    one.warm_up = warm_up
+    engine = Engine(lambda path, device: one if path == Path("x") else other)
+    engine.start()
+    await engine.load(SOURCE, device="cpu")
+    task = asyncio.create_task(engine.warm_up(SOURCE.name, 1))
+    await until(warming.is_set)
+    await load(engine, ModelSource("other", Path("y")))
+    assert not task.done()
+    held.set()
+    await task
+    assert (one.threads, other.threads) == ({"inference 2"}, {"inference"})
+    engine.stop(5)
