@@ -22,12 +22,18 @@ from model.structures import Canvas
 
 Runtime = Literal["auto", "torch", "openvino"]
 
+_NAMES = {torch.float32: "fp32", torch.bfloat16: "bf16"}
+
 # Beyond so many pictures at once their memory grows, and a machine of so many cores has few cores' worth to gain.
 _MOST_LANES = 8
 
 
 class Execution(Protocol):
     """What `Predictor` runs its calls through."""
+
+    @property
+    def runtime(self) -> str:
+        """What computes the network and in which format: ``torch fp32``, ``openvino bf16``."""
 
     @property
     def lanes(self) -> int:
@@ -85,6 +91,7 @@ class TorchExecution:
 
     def __init__(self, network: ProposalNetwork, device: torch.device, lanes: int) -> None:
         self.lanes = lanes
+        self.runtime = f"torch {_NAMES[next(network.backbone.parameters()).dtype]}"
         self._network = network
         self._on_cpu = device.type == "cpu"
         # Each thread that takes several cores keeps threads of its own; with more of them than cores they stop spinning
@@ -108,6 +115,7 @@ class OpenVINOExecution:
 
     def __init__(self, network: ProposalNetwork, dtype: torch.dtype, lanes: int, canvases: Sequence[Canvas]) -> None:
         self.lanes = lanes
+        self.runtime = f"openvino {_NAMES[dtype]}"
         self.keeps_its_thread = False
         self._threads = default_threads()
         self._canvases = canvases

@@ -90,6 +90,11 @@ class Predictor:
         return str(self._device)
 
     @property
+    def runtime(self) -> str:
+        """What computes the network and in which format: ``torch fp32``, ``openvino bf16``."""
+        return self._execution.runtime
+
+    @property
     def lanes(self) -> int:
         """How many threads may call `predict` at once."""
         return self._execution.lanes

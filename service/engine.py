@@ -48,6 +48,10 @@ class Predictor(Protocol):
         """Where it runs."""
 
     @property
+    def runtime(self) -> str:
+        """What computes the network and in which format."""
+
+    @property
     def lanes(self) -> int:
         """How many threads may call `predict` at once."""
 
@@ -80,8 +84,23 @@ class LoadedModel:
     input_rule: InputRule
     max_top_n: int
     device: str
+    runtime: str
     usual_batch: int
     lanes: int
+
+    @classmethod
+    def of(cls, name: str, predictor: Predictor) -> "LoadedModel":
+        """What is known of a predictor, under the name that callers use."""
+        return cls(
+            name,
+            predictor.info,
+            predictor.input_rule,
+            predictor.max_top_n,
+            predictor.device,
+            predictor.runtime,
+            predictor.usual_batch,
+            predictor.lanes,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,15 +155,7 @@ class Engine:
 
         predictor: Predictor = await self._run(self._lanes[0], work)
         self._open_lanes(predictor.lanes)
-        return LoadedModel(
-            source.name,
-            predictor.info,
-            predictor.input_rule,
-            predictor.max_top_n,
-            predictor.device,
-            predictor.usual_batch,
-            predictor.lanes,
-        )
+        return LoadedModel.of(source.name, predictor)
 
     async def warm_up(self, name: str, largest_batch: int) -> None:
         """Run every canvas of a loaded model once, so that no caller pays for a shape's first time.

@@ -55,6 +55,7 @@ def _card(batcher: Batcher, *, default: bool) -> LoadedModelCard:
         architecture=info.architecture,
         parameters=info.parameters,
         device=model.device,
+        runtime=model.runtime,
         input_rule=info.input_rule,
         canvases=[str(canvas) for canvas in model.input_rule.canvases],
         max_top_n=model.max_top_n,

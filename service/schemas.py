@@ -122,6 +122,7 @@ class LoadedModelCard(BaseModel):
     architecture: str
     parameters: int
     device: str
+    runtime: str = Field(description="What computes the network, and in which format.")
     input_rule: str = Field(description="How pictures are resized.")
     canvases: list[str] = Field(description="The padded shapes that the network sees, width x height.")
     max_top_n: int = Field(description="Most proposals that this model returns.")

@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
     from service.app import load_predictor  # with it comes torch, which a wrong argument need not wait for
 
     predictor = load_predictor(source.path, settings.device, settings.precision, settings.runtime)
-    model = LoadedModel(source.name, predictor.info, predictor.input_rule, predictor.max_top_n, predictor.device, 1, 1)
+    model = LoadedModel.of(source.name, predictor)
     for path, target in zip(args.pictures, targets, strict=True):
         picture, inference = _propose(path, predictor, query, settings)
         answer = result(Found(model, picture, inference, query))

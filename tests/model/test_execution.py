@@ -74,6 +74,7 @@ def threads_of(run: TorchExecution | OpenVINOExecution, *, alone: bool) -> int:
 
 def test_a_lone_call_has_all_cores_and_several_share_them(tiny_config: ModelConfig):
     run = TorchExecution(build_network(tiny_config), CPU, lanes=2)
+    assert (run.runtime, run.lanes) == ("torch fp32", 2)
     whole = default_threads()
     assert threads_of(run, alone=True) == whole
     assert threads_of(run, alone=False) == max(1, whole // 2)
@@ -89,6 +90,7 @@ def test_one_lane_leaves_the_number_of_threads_as_it_is(tiny_config: ModelConfig
 def test_calls_that_come_together_share_the_processor_once_that_is_warm(tiny_config: ModelConfig):
     pytest.importorskip("openvino")
     run = OpenVINOExecution(build_network(tiny_config).eval(), torch.float32, 2, tiny_config.input.canvases)
+    assert (run.runtime, run.lanes) == ("openvino fp32", 2)
     whole = run.network(alone=True)
     assert run.network(alone=True) is whole
     end = time.monotonic() + PATIENCE_S

@@ -37,6 +37,7 @@ class FakePredictor:
 
     max_top_n = 1000
     device = "cpu"
+    runtime = "fake fp32"
     usual_batch = 8
     keeps_its_thread = True
 

@@ -70,6 +70,7 @@ async def test_models_are_described():
     assert answer["default"] == "general"
     assert [(card["name"], card["default"]) for card in answer["models"]] == [("general", True), ("peer", False)]
     card = answer["models"][0]
+    assert (card["device"], card["runtime"]) == ("cpu", "fake fp32")
     assert card["checkpoint"] == "fake"
     assert card["canvases"] == ["64x48", "48x64"]
     assert card["metrics"] == {"AR@100": 0.5}
