@@ -5,6 +5,7 @@ cores that work on one picture wait for each other at every layer.
 """
 
 import importlib.util
+import logging
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +20,8 @@ from model.network.openvino_network import OpenVINONetwork, Share, compile_convo
 from model.network.proposing import ScoringNetwork
 from model.precision import multiplies_bf16
 from model.structures import Canvas
+
+_log = logging.getLogger("model.execution")
 
 Runtime = Literal["auto", "torch", "openvino"]
 
@@ -101,8 +104,8 @@ class TorchExecution:
 
     def network(self, *, alone: bool) -> ScoringNetwork:
         """The network, after this thread's number of torch threads is set."""
-        if self._on_cpu and self.lanes > 1:
-            use_threads(self._threads if alone else max(1, self._threads // self.lanes))
+        if self._on_cpu:
+            use_threads(_share(self._threads, self.lanes, alone=alone))
         return self._network
 
 
@@ -128,10 +131,8 @@ class OpenVINOExecution:
 
     def network(self, *, alone: bool) -> ScoringNetwork:
         """The compiled model for this call."""
-        if self.lanes == 1:
-            return self._whole
-        use_threads(self._threads if alone else max(1, self._threads // self.lanes))
-        if alone:
+        use_threads(_share(self._threads, self.lanes, alone=alone))
+        if alone or self.lanes == 1:
             return self._whole
         if self._warming.acquire(blocking=False):
             threading.Thread(target=self._warm_up, name="warm up", daemon=True).start()
@@ -139,15 +140,23 @@ class OpenVINOExecution:
 
     def _warm_up(self) -> None:
         """Every canvas as often at once as there are lanes: each of them has kernels of its own."""
-        with ThreadPoolExecutor(self.lanes, thread_name_prefix="warm up") as threads:
-            for canvas in self._canvases:
-                list(threads.map(self._run_blank, [canvas] * self.lanes))
-        self._warm.set()
+        try:
+            with ThreadPoolExecutor(self.lanes, thread_name_prefix="warm up") as threads:
+                for canvas in self._canvases:
+                    list(threads.map(self._run_blank, [canvas] * self.lanes))
+        except Exception:
+            _log.exception("calls cannot share the processor; they go on taking turns")
+        else:
+            self._warm.set()
 
     @torch.inference_mode()
     def _run_blank(self, canvas: Canvas) -> None:
         size = torch.tensor([[canvas.width, canvas.height]], dtype=torch.float32)
         self._shared(torch.zeros(1, canvas.height, canvas.width, 3, dtype=torch.uint8), size)
+
+
+def _share(threads: int, lanes: int, *, alone: bool) -> int:
+    return threads if alone else max(1, threads // lanes)
 
 
 def default_threads() -> int:

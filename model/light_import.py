@@ -4,7 +4,6 @@ torchvision 0.29 imports ``torch._dynamo`` for one question that ``roi_align`` a
 modules that serving never uses: here they took 2.2 s and 150 MB of every process.
 """
 
-import contextlib
 import sys
 from types import ModuleType
 
@@ -25,7 +24,11 @@ def import_torchvision() -> None:
     compiler.__path__ = []  # a package
     questions.is_compile_supported = lambda device_type: False  # type: ignore[attr-defined]
     sys.modules |= {_COMPILER: compiler, f"{_COMPILER}.utils": questions}
-    with contextlib.suppress(ImportError):  # another version asks for more: it is imported as it is, when it is needed
+    try:
         import torchvision  # noqa: F401
-    for name in (f"{_COMPILER}.utils", _COMPILER):
-        del sys.modules[name]
+    except Exception:  # another version asks for more: it is imported as it is, when it is needed
+        for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
+            del sys.modules[name]
+    finally:
+        for name in (f"{_COMPILER}.utils", _COMPILER):
+            sys.modules.pop(name, None)

@@ -10,7 +10,7 @@ from service.errors import Overloaded
 # The last ten seconds weigh most: long enough to average over batches, short enough to follow a change of load.
 _MEMORY_S = 10.0
 # A caller that waits longer than this should rather ask another replica.
-_LONGEST_WAIT_S = 60
+LONGEST_WAIT_S = 60
 
 
 class DrainRate:
@@ -78,4 +78,4 @@ class Admission:
 
     def _retry_after(self) -> int:
         """Whole seconds until what is held now is done, at the measured rate."""
-        return min(_LONGEST_WAIT_S, max(1, math.ceil(self._rate.seconds_for(self._held))))
+        return min(LONGEST_WAIT_S, max(1, math.ceil(self._rate.seconds_for(self._held))))

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from model.errors import DeviceOutOfMemory
 from model.imaging.canvas import InputRule
 from model.structures import PixelArray, Placement, Proposals, Selection
+from service.admission import LONGEST_WAIT_S
 from service.engine import Engine, LoadedModel
 from service.errors import DeadlineExceeded, DeviceMemoryExceeded, Draining, EngineFailed, InternalError, Overloaded
 from service.pace import Pace
@@ -69,8 +70,8 @@ class Batcher:
         self._waiting: list[Entry] = []
         self._wake = asyncio.Event()
         self._closed = False
-        self._pace = Pace(model.lanes)
-        self._running: set[asyncio.Task[None]] = set()
+        self._pace = Pace(lanes=model.lanes, batch=limits.pictures)
+        self._running: dict[asyncio.Task[None], Sequence[Entry]] = {}
         self._task = asyncio.create_task(self._work(), name=f"batching {model.name}")
 
     @property
@@ -97,18 +98,21 @@ class Batcher:
 
     def _check_in_time(self, deadline: float) -> None:
         """Refuse at once who would wait in vain: he may still be in time elsewhere."""
+        left_s = deadline - asyncio.get_running_loop().time()
+        self._waiting = _alive(self._waiting)
         wait_s = self._pace.seconds_for(len(self._waiting) + 1)
-        if self._waiting and wait_s > deadline - asyncio.get_running_loop().time():
-            raise Overloaded(math.ceil(wait_s))
+        if self._waiting and 0 < left_s < wait_s:
+            raise Overloaded(min(LONGEST_WAIT_S, math.ceil(wait_s)))
 
     async def close(self) -> None:
         """End, and refuse what still waits."""
         self._closed = True
+        unanswered = [entry for batch in self._running.values() for entry in batch] + self._waiting
         ending = [self._task, *self._running]
         for task in ending:
             task.cancel()
         await asyncio.gather(*ending, return_exceptions=True)
-        for entry in self._waiting:
+        for entry in unanswered:
             _fail(entry, Draining())
         self._waiting.clear()
 
@@ -117,8 +121,9 @@ class Batcher:
             await self._wake.wait()
             # The batch is made only once a lane is ours: models share them, and who comes meanwhile comes along.
             await self._engine.turn.acquire()
-            task = asyncio.create_task(self._run(self._take(), alone=not self._waiting))
-            self._running.add(task)
+            batch = self._take()
+            task = asyncio.create_task(self._run(batch, alone=not self._waiting))
+            self._running[task] = batch
             task.add_done_callback(self._end_turn)
 
     async def _run(self, batch: Sequence[Entry], *, alone: bool) -> None:
@@ -130,7 +135,7 @@ class Batcher:
                 _fail(entry, error)
 
     def _end_turn(self, task: "asyncio.Task[None]") -> None:
-        self._running.discard(task)
+        self._running.pop(task)
         self._engine.turn.release()
 
     def _take(self) -> list[Entry]:
@@ -169,7 +174,7 @@ class Batcher:
             await self._predict_parts(batch, 1, error)
         else:
             seconds = time.perf_counter() - started
-            self._pace.measured(seconds, len(batch))
+            self._pace.measured(seconds)
             _answer(batch, proposals, started, seconds * 1000)
 
     async def _predict_parts(self, batch: Sequence[Entry], size: int, error: Exception) -> None:

@@ -10,6 +10,7 @@ import contextlib
 import logging
 import queue
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -130,16 +131,22 @@ class Engine:
         """The threads run and their device answers."""
         return self._failure is None and all(lane.alive for lane in self._lanes)
 
+    @property
+    def running(self) -> bool:
+        """Some thread has not ended, be it deep in a load or on a device that hangs."""
+        return any(lane.alive for lane in self._lanes)
+
     def start(self) -> None:
         """Start the first thread; the others come with the first predictor that has a use for them."""
         self._lanes[0].start()
 
     def stop(self, patience_s: float) -> None:
-        """Let the threads finish their jobs and end, and wait so long for each."""
+        """Let the threads finish their jobs and end, and wait so long for all of them."""
         for lane in self._lanes:
             lane.stop()
+        end = time.monotonic() + patience_s
         for lane in self._lanes:
-            lane.join(patience_s)
+            lane.join(max(0.0, end - time.monotonic()))
 
     async def load(self, source: ModelSource, *, device: str) -> LoadedModel:
         """Load a checkpoint.
@@ -165,6 +172,17 @@ class Engine:
         predictor = self._predictors[name]
         lane = self._lanes[0] if predictor.keeps_its_thread else min(self._lanes[::-1], key=lambda lane: lane.waiting)
         await self._run(lane, lambda: _warm_up(predictor, largest_batch))
+
+    async def settle(self, patience_s: float) -> None:
+        """Wait, at most so long, until the threads are done with what they were given, whoever still waits for it."""
+        loop = asyncio.get_running_loop()
+        last = []
+        for lane in self._lanes:
+            if lane.alive:
+                last.append(loop.create_future())
+                lane.put(_Job(lambda: None, loop, last[-1]))
+        if last:
+            await asyncio.wait(last, timeout=patience_s)
 
     async def predict(
         self,

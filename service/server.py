@@ -56,7 +56,7 @@ def serve(settings: Settings, load: LoadPredictor | None = None) -> None:
     if service.lifecycle.failure is not None:
         raise service.lifecycle.failure
     _log.info("stopped")
-    if service.engine.alive:  # deep in a load or a hung device; the interpreter must not be taken apart under it
+    if service.engine.running:  # deep in a load or a hung device; the interpreter must not be taken apart under it
         _end(0)
 
 

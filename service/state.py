@@ -18,6 +18,9 @@ _log = logging.getLogger("service")
 
 # At the end a batch in hand may finish; a model that is still being loaded is not waited for.
 _ENGINE_PATIENCE_S = 2.0
+# When one model cannot be loaded another may still be warming up, some seconds; the interpreter must not be taken apart
+# under it.
+_SETTLING_S = 60.0
 
 
 class Service:
@@ -40,17 +43,15 @@ class Service:
     async def _load_models(self) -> None:
         """Load and warm every model, then be ready. A failure is kept for whoever runs the process to end it."""
         loaded: list[LoadedModel] = []
-        warming: list[asyncio.Task[None]] = []
         try:
-            for source in self.settings.models:
-                model = await self.engine.load(source, device=self.settings.device)
-                loaded.append(model)
-                warming.append(asyncio.create_task(self._warm_up(model), name=f"warming {model.name}"))
-            await asyncio.gather(*warming)
-        except Exception as error:
-            for task in warming:
-                task.cancel()
-            self.lifecycle.failed(error)
+            async with asyncio.TaskGroup() as warming:
+                for source in self.settings.models:
+                    model = await self.engine.load(source, device=self.settings.device)
+                    loaded.append(model)
+                    warming.create_task(self._warm_up(model), name=f"warming {model.name}")
+        except ExceptionGroup as errors:
+            await self.engine.settle(_SETTLING_S)
+            self.lifecycle.failed(errors.exceptions[0])
         else:
             self.batchers |= {model.name: Batcher(model, self.engine, self._limits(model)) for model in loaded}
             self.lifecycle.loaded()

@@ -25,8 +25,8 @@ _NEVER = -np.inf  # the logit of an anchor that does not compete
 _MANY = 2**16
 _STEP = 37
 
-# How many of a thing are kept at once: a service has few canvases, and its cameras few formats.
-_KEPT = 32
+# How many of a thing are kept at once: seven models of nine canvases, and a service's cameras have few formats.
+_KEPT = 64
 
 
 @dataclass(frozen=True, slots=True)

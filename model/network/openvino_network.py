@@ -53,6 +53,7 @@ def compile_convolutions(network: ProposalNetwork, shares: Sequence[Share], dtyp
                 "INFERENCE_PRECISION_HINT": precision,
                 "INFERENCE_NUM_THREADS": share.threads,
                 "NUM_STREAMS": share.calls,
+                "ENABLE_CPU_PINNING": False,  # or every process of a machine would take the same first cores
             },
         )
         for share in shares

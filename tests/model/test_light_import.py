@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -39,3 +40,18 @@ import_torchvision()
 print(sys.modules["torch._dynamo"] is before and before.__file__ is not None)
 """
     assert run(code) == "True"
+
+
+def test_a_torchvision_that_asks_for_more_is_left_to_be_imported_as_it_is(tmp_path: Path):
+    package = tmp_path / "torchvision"
+    package.mkdir()
+    (package / "__init__.py").write_text("import torchvision.part, torch._dynamo\ntorch._dynamo.config\n")
+    (package / "part.py").write_text("")
+    code = f"""
+import sys
+sys.path.insert(0, {str(tmp_path)!r})
+from model.light_import import import_torchvision
+import_torchvision()
+print([name for name in sys.modules if name.startswith(("torchvision", "torch._dynamo"))])
+"""
+    assert run(code) == "[]"

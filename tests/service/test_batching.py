@@ -295,7 +295,7 @@ async def test_a_lone_picture_has_the_device_to_itself():
 async def test_who_would_wait_in_vain_is_refused_at_once():
     fake = FakePredictor()
     async with batching(fake, BatchLimits(pictures=1, pixels=10**9)) as batcher:
-        batcher._pace.measured(2.0, 1)
+        batcher._pace.measured(2.0)
         first = await hold_the_device(batcher, fake)
         tasks = [ask(batcher, value, deadline_s=5) for value in range(2)]
         await until(lambda: batcher.waiting == 2)
@@ -306,3 +306,30 @@ async def test_who_would_wait_in_vain_is_refused_at_once():
         fake.gate.set()
         await asyncio.gather(first, *tasks)
         await ask(batcher, deadline_s=0.5)  # an idle device takes whatever comes
+
+
+async def test_who_has_gone_is_not_waited_for():
+    fake = FakePredictor()
+    async with batching(fake, BatchLimits(pictures=1, pixels=10**9)) as batcher:
+        batcher._pace.measured(2.0)
+        first = await hold_the_device(batcher, fake)
+        gone = [ask(batcher, value) for value in range(5)]
+        await until(lambda: batcher.waiting == 5)
+        for task in gone:
+            task.cancel()
+        await asyncio.gather(*gone, return_exceptions=True)
+        last = ask(batcher, deadline_s=5)
+        await until(lambda: batcher.waiting == 1)
+        fake.gate.set()
+        await asyncio.gather(first, last)
+
+
+async def test_closing_tells_those_in_hand_too():
+    fake = FakePredictor(lanes=2)
+    async with batching(fake, BatchLimits(pictures=1, pixels=10**9)) as batcher:
+        fake.gate.clear()
+        tasks = [ask(batcher, value) for value in range(3)]
+        await until(lambda: len(fake.batches) == 2)
+        await batcher.close()
+        outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+        assert [type(outcome) for outcome in outcomes] == [Draining] * 3

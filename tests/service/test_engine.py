@@ -167,3 +167,20 @@ async def test_the_next_model_is_loaded_while_one_is_warmed():
     await task
     assert (one.threads, other.threads) == ({"inference 2"}, {"inference"})
     engine.stop(5)
+
+
+async def test_settling_waits_for_what_nobody_waits_for_any_more():
+    fake = FakePredictor(lanes=2)
+    engine = started(fake)
+    await load(engine)
+    fake.gate.clear()
+    task = asyncio.create_task(predict(engine))
+    await until(lambda: len(fake.batches) == 1)
+    task.cancel()
+    settling = asyncio.create_task(engine.settle(PATIENCE_S))
+    await asyncio.sleep(0.05)
+    assert not settling.done()
+    fake.gate.set()
+    await settling
+    engine.stop(5)
+    assert not engine.running

@@ -1,4 +1,7 @@
 import asyncio
+import time
+from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
@@ -74,3 +77,25 @@ async def test_models_are_described():
     assert card["checkpoint"] == "fake"
     assert card["canvases"] == ["64x48", "48x64"]
     assert card["metrics"] == {"AR@100": 0.5}
+
+
+async def test_a_model_that_cannot_be_loaded_is_told_once_the_one_before_has_been_warmed():
+    first = FakePredictor(lanes=2)
+    first.keeps_its_thread = False
+    warm = []
+
+    def warm_up(batch_sizes: Sequence[int]) -> None:
+        time.sleep(0.3)
+        warm.append(True)
+
+    first.warm_up = warm_up  # type: ignore[method-assign]
+
+    def load(path: Path, device: str) -> FakePredictor:
+        if path == Path("/x.safetensors"):
+            raise CheckpointError("x is damaged")
+        return first
+
+    async with running(load, models="general,peer=/x.safetensors", wait=False) as service:
+        lifecycle = service.service.lifecycle
+        await until(lambda: lifecycle.phase is not Phase.LOADING)
+        assert (lifecycle.phase, str(lifecycle.failure), warm) == (Phase.FAILED, "x is damaged", [True])
