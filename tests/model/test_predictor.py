@@ -126,6 +126,18 @@ def test_cuda_agrees_with_the_cpu(predictor: Predictor, tmp_path: Path):
         np.testing.assert_allclose(cuda.boxes[:100], cpu.boxes[:100], atol=0.5)
 
 
+def test_whatever_computes_the_network_the_boxes_are_the_same(predictor: Predictor, tmp_path: Path):
+    pytest.importorskip("openvino")
+    assert predictor.runtime == "openvino fp32"
+    torchs = Predictor.load(tmp_path / "tiny.safetensors", device="cpu", runtime="torch", lanes=2)
+    assert (torchs.runtime, torchs.lanes, predictor.lanes) == ("torch fp32", 2, 1)
+    for seed in range(4):
+        item = place(predictor, seed)
+        found, expected = predict(predictor, [item])[0], predict(torchs, [item])[0]
+        assert len(found) == len(expected) > 50
+        assert_same_up_to_ties(found, expected)
+
+
 def test_bf16_says_nearly_the_same(predictor: Predictor, tmp_path: Path):
     rough = Predictor.load(tmp_path / "tiny.safetensors", device="cpu", precision="bf16")
     item = place(predictor, 4)
