@@ -19,7 +19,7 @@ class Side:
 
     def __init__(self, side: str, network: str, weights: Path, *options: str) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "bench.sides", side, network, str(weights), *options],
+            [sys.executable, "-m", "bench.side_process", side, network, str(weights), *options],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

@@ -1,8 +1,9 @@
 """What is compared, each side in a process of its own: here from decoded pictures to proposals.
 
 A process each, because an allocator's settings hold for a whole process: torchvision runs as its user gets it, with the
-C library's defaults. ``python -m bench.sides SIDE ...`` prints its facts as JSON for the first line that it reads, and
-the milliseconds of one go for each that follows; between two goes it is idle, and takes nothing from the others.
+C library's defaults. ``python -m bench.side_process SIDE ...`` prints its facts as JSON for the first line that it
+reads, and the milliseconds of one go for each that follows; between two goes it is idle, and takes nothing from the
+others.
 """
 
 import argparse
@@ -189,7 +190,7 @@ SIDES: dict[str, Callable[[argparse.Namespace], tuple[Go, Facts]]] = {
 @torch.inference_mode()
 def main() -> None:
     """Answer the lines of standard input."""
-    parser = argparse.ArgumentParser(prog="python -m bench.sides")
+    parser = argparse.ArgumentParser(prog="python -m bench.side_process")
     parser.add_argument("side", choices=SIDES)
     parser.add_argument("network")
     parser.add_argument("weights", type=Path)
@@ -227,7 +228,3 @@ def _finish(go: Go, device: str) -> None:
     go()
     if device != "cpu":
         torch.cuda.synchronize()
-
-
-if __name__ == "__main__":
-    main()

@@ -20,10 +20,12 @@ class Command(NamedTuple):
     """A command's module and its line of help.
 
     The module's ``add_parser(subparsers)`` declares the command, and sets ``run(args) -> int`` as what it does.
+    ``networks``: it imports torchvision.
     """
 
     module: str
     summary: str
+    networks: bool = False
 
 
 COMMANDS = {
@@ -31,9 +33,9 @@ COMMANDS = {
     "settings": Command("service.commands.settings", "print every setting and its value"),
     "propose": Command("service.commands.propose", "a photograph's proposals, drawn or as JSON, without a server"),
     "data": Command("model.cli.data", "check a data set before training"),
-    "train": Command("model.cli.train", "train a network on COCO or PASCAL VOC data"),
-    "eval": Command("model.cli.eval", "measure a checkpoint's average recall"),
-    "weights": Command("model.cli.weights", "inspect a checkpoint, or make one ready to ship"),
+    "train": Command("model.cli.train", "train a network on COCO or PASCAL VOC data", networks=True),
+    "eval": Command("model.cli.eval", "measure a checkpoint's average recall", networks=True),
+    "weights": Command("model.cli.weights", "inspect a checkpoint, or make one ready to ship", networks=True),
 }
 
 
@@ -64,6 +66,10 @@ def build_parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
     asked = next((argument for argument in arguments if not argument.startswith("-")), None)
     for name, command in COMMANDS.items():
         if name == asked:
+            if command.networks:
+                from model.light_import import import_torchvision
+
+                import_torchvision()
             importlib.import_module(command.module).add_parser(subparsers)
         else:
             subparsers.add_parser(name, help=command.summary)
