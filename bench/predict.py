@@ -4,8 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-
 from bench.networks import write_weights
 from bench.pages import Page
 from bench.plots import bars
@@ -59,8 +57,8 @@ def run(*, device: str = "cpu", quick: bool = False, cases: Sequence[Case] = CAS
 
 def compare_all(cases: Sequence[Case], *, device: str = "cpu") -> list[Comparison]:
     """Every case, in the precisions that the device has in hardware."""
-    auto = choose_precision("auto", torch.device(device))
-    precisions = ("fp32",) if auto is torch.float32 else ("fp32", "bf16")
+    auto = choose_precision("auto", device)
+    precisions = ("fp32",) if auto == "fp32" else ("fp32", "bf16")
     return [compare(case, write_weights(case[0]), precisions, device) for case in cases]
 
 
@@ -93,7 +91,7 @@ def _sides(weights: tuple[Path, Path], precisions: tuple[str, ...], device: str)
 
 def _by_openvino(device: str) -> bool:
     """Whether `Predictor` takes OpenVINO here unless told otherwise; then torch is measured beside it."""
-    return choose_runtime("auto", torch.device(device)) == "openvino"
+    return choose_runtime("auto", device) == "openvino"
 
 
 def table(comparisons: list[Comparison]) -> Table:

@@ -30,9 +30,10 @@ from bench.whole_way import decode_alone, decode_and_predict, decode_and_torchvi
 from model.allocator import keep_freed_memory
 from model.checkpoints.checkpoint import load_checkpoint
 from model.checkpoints.restore import restore_network
+from model.host import selection
 from model.imaging.canvas import InputRule, draw_on_canvas
 from model.network.folding import fold_norms
-from model.network.selection import select_proposals
+from model.network.selection import on_host, select_proposals
 from model.precision import choose_precision
 from model.predictor import Predictor
 from model.structures import ImageSize, PixelArray, Placement, Selection
@@ -108,7 +109,10 @@ def our_after(arguments: argparse.Namespace) -> tuple[Go, Facts]:
     pixels, contents = _on_canvas(checkpoint.config.input, arguments)
     scored = network(pixels, contents)
     selections = [Selection(top_n=checkpoint.config.selection.post_nms_top_n)] * arguments.batch
-    return lambda: select_proposals(scored, contents, checkpoint.config.selection, selections), {}
+    if arguments.device != "cpu":
+        return lambda: select_proposals(scored, contents, checkpoint.config.selection, selections), {}
+    arrays, sizes = on_host(scored), contents.numpy()
+    return lambda: selection.select_proposals(arrays, sizes, checkpoint.config.selection, selections), {}
 
 
 def floor_side(arguments: argparse.Namespace) -> tuple[Go, Facts]:
@@ -128,7 +132,7 @@ def backbone_side(arguments: argparse.Namespace) -> tuple[Go, Facts]:
     checkpoint = load_checkpoint(arguments.weights)
     network = restore_network(checkpoint, arguments.weights)
     fold_norms(network)
-    network.compute_in(_dtype(arguments))
+    network.compute_in(_precision(arguments))
     network = network.eval().to(arguments.device).to(memory_format=torch.channels_last)
     pictures = network.normalisation(*_on_canvas(checkpoint.config.input, arguments)).to(_dtype(arguments))
     return lambda: network.backbone(pictures), {"network": _work(lambda: network.backbone(pictures))}
@@ -142,7 +146,11 @@ def _work(forward: Go) -> float:
 
 
 def _dtype(arguments: argparse.Namespace) -> torch.dtype:
-    return choose_precision(arguments.precision, torch.device(arguments.device))
+    return torch.bfloat16 if _precision(arguments) == "bf16" else torch.float32
+
+
+def _precision(arguments: argparse.Namespace) -> str:
+    return choose_precision(arguments.precision, arguments.device)
 
 
 def _filter_proposals(

@@ -4,6 +4,9 @@ import math
 import os
 from pathlib import Path
 
+# Where Linux tells which logical cores are one physical core.
+_TOPOLOGY = Path("/sys/devices/system/cpu")
+
 # Where a container of control groups, version 2, tells its share: "200000 100000" is two cores' time, "max 100000" all.
 _QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
@@ -14,6 +17,27 @@ def usable_cores(quota: Path = _QUOTA) -> int:
     Threads beyond that share only get in each other's way.
     """
     return max(1, min(_allowed(), _granted(quota)))
+
+
+def default_threads() -> int:
+    """The threads that a network takes: ``OMP_NUM_THREADS`` where it is set, else one for each physical core.
+
+    As torch has it. Two threads on one core would wait for the same multipliers. Never more than `usable_cores`.
+    """
+    told = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+    wanted = int(told) if told.isdecimal() and int(told) > 0 else physical_cores()
+    return min(wanted, usable_cores())
+
+
+def physical_cores(topology: Path = _TOPOLOGY) -> int:
+    """The physical cores that this process may run on; where nothing tells, as many as there are logical ones."""
+    if not hasattr(os, "sched_getaffinity"):
+        return _allowed()
+    siblings = (topology / f"cpu{core}" / "topology" / "thread_siblings_list" for core in os.sched_getaffinity(0))
+    try:
+        return len({path.read_text() for path in siblings})
+    except OSError:
+        return _allowed()
 
 
 def _allowed() -> int:

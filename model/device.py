@@ -1,16 +1,22 @@
 """Devices by name."""
 
-import torch
+import ctypes
+from typing import TYPE_CHECKING
 
 from model.errors import DeviceError
 
+if TYPE_CHECKING:
+    import torch
 
-def choose_device(name: str) -> torch.device:
+
+def choose_device(name: str) -> "torch.device":
     """``auto`` (CUDA where there is one, else the CPU), ``cpu``, ``cuda`` or ``cuda:N``.
 
     Raises:
         DeviceError: there is no such device here.
     """
+    import torch  # here, for `is_cpu` is asked where torch is not
+
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -22,3 +28,18 @@ def choose_device(name: str) -> torch.device:
     if device.type not in ("cpu", "cuda"):
         raise DeviceError(f"device {name!r} is none of auto, cpu, cuda, cuda:N")
     return device
+
+
+def is_cpu(name: str) -> bool:
+    """Whether `choose_device` is going to choose the CPU, as far as can be told without torch: True is certain."""
+    return name == "cpu" or (name == "auto" and not _driver_has_a_device())
+
+
+def _driver_has_a_device() -> bool:
+    """Asked of NVIDIA's driver itself, which hears CUDA_VISIBLE_DEVICES: torch would take seconds to say no."""
+    try:
+        driver = ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return False
+    count = ctypes.c_int()
+    return driver.cuInit(0) == 0 and driver.cuDeviceGetCount(ctypes.byref(count)) == 0 and count.value > 0

@@ -2,22 +2,22 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from model.allocator import give_back_freed_memory
 from model.checkpoints.checkpoint import Checkpoint, load_checkpoint
-from model.checkpoints.restore import restore_network
-from model.device import choose_device
-from model.errors import DeviceError, DeviceOutOfMemory
-from model.execution import Execution, OpenVINOExecution, TorchExecution, choose_lanes, choose_runtime
-from model.network.folding import fold_norms
-from model.network.network import ProposalNetwork
-from model.network.proposing import ScoringNetwork, propose
-from model.network.selection import SelectedBoxes
+from model.device import choose_device, is_cpu
+from model.execution import Execution, choose_lanes, choose_runtime
+from model.host.graphs import DEFAULT_CACHE, GraphFolder, Graphs
 from model.precision import choose_precision
 from model.structures import Canvas, ImageSize, ModelInfo, PixelArray, Placement, Proposals, Selection
+
+if TYPE_CHECKING:  # torch is imported where it is what computes
+    import torch
+
+    from model.network.network import ProposalNetwork
 
 # Pictures in one call on a GPU; larger ones gain little more there and make the first ones wait.
 _GPU_BATCH = 8
@@ -31,11 +31,9 @@ class Predictor:
     time as it has ``lanes``.
     """
 
-    def __init__(self, execution: Execution, checkpoint: Checkpoint, device: torch.device) -> None:
+    def __init__(self, execution: Execution, checkpoint: Checkpoint, device: str) -> None:
         self._execution = execution
-        self._device = device
-        self._selection = checkpoint.config.selection
-        self._calibration = checkpoint.calibration
+        self.device = device
         self.input_rule = checkpoint.config.input
         self.max_top_n = checkpoint.config.selection.post_nms_top_n
         self.info = ModelInfo(
@@ -52,42 +50,50 @@ class Predictor:
 
     @classmethod
     def load(
-        cls, path: Path, *, device: str = "auto", precision: str = "auto", runtime: str = "auto", lanes: int = 1
+        cls,
+        path: Path,
+        *,
+        device: str = "auto",
+        precision: str = "auto",
+        runtime: str = "auto",
+        lanes: int = 1,
+        cache: Path = DEFAULT_CACHE,
     ) -> "Predictor":
         """Read and check a checkpoint, and place its network on the device, made ready to serve and for nothing else.
 
-        ``lanes``: how many threads will call it at once; 0 takes what pays here (`choose_lanes`).
+        ``lanes``: how many threads will call it at once; 0 takes what pays here (`choose_lanes`). ``cache``: the folder
+        in which networks are kept that OpenVINO computes; one that is not there yet is made with torch, which takes
+        seconds (`model.preparation` does it in another process).
 
         Raises:
             CheckpointError: the file is not a sound checkpoint of ours.
             DeviceError: there is no such device, precision or runtime here.
             MissingExtra: the runtime is not installed.
         """
-        chosen = choose_device(device)
-        dtype = choose_precision(precision, chosen)
-        compiled = choose_runtime(runtime, chosen, dtype) == "openvino"
-        checkpoint = load_checkpoint(path)
-        network = restore_network(checkpoint, path).eval()
-        fold_norms(network)
+        chosen = "cpu" if is_cpu(device) else str(choose_device(device))
+        arithmetic = choose_precision(precision, chosen)
         count = choose_lanes(lanes, chosen)
-        if compiled:
-            return cls(OpenVINOExecution(network, dtype, count, checkpoint.config.input.canvases), checkpoint, chosen)
-        network.compute_in(dtype)
-        # channels_last: convolutions read a pixel's channels together, faster on a CPU and on tensor cores
-        network = network.to(chosen).to(memory_format=torch.channels_last)
-        return cls(TorchExecution(network, chosen, count), checkpoint, chosen)
+        if choose_runtime(runtime, chosen, arithmetic) == "torch":
+            checkpoint = load_checkpoint(path)
+            return cls(_torch_execution(checkpoint, path, chosen, arithmetic, count), checkpoint, chosen)
+        checkpoint = load_checkpoint(path)
+        from model.openvino_execution import OpenVINOExecution
+
+        graphs = graphs_of(checkpoint, path, GraphFolder(cache.expanduser()))
+        execution = OpenVINOExecution(checkpoint.config, graphs, arithmetic, count, checkpoint.calibration)
+        return cls(execution, checkpoint, chosen)
 
     @classmethod
-    def of(cls, network: ProposalNetwork, checkpoint: Checkpoint, device: torch.device) -> "Predictor":
+    def of(cls, network: "ProposalNetwork", checkpoint: Checkpoint, device: "torch.device") -> "Predictor":
         """A network at hand as it is, nothing folded or compiled: for measuring one that is being trained."""
+        import torch
+
+        from model.torch_execution import TorchExecution
+
         # channels_last: convolutions read a pixel's channels together, faster on a CPU and on tensor cores
         placed = network.eval().to(device).to(memory_format=torch.channels_last)
-        return cls(TorchExecution(placed, device, lanes=1), checkpoint, device)
-
-    @property
-    def device(self) -> str:
-        """Where it runs: ``cpu``, ``cuda``, ``cuda:1``."""
-        return str(self._device)
+        execution = TorchExecution(placed, device, 1, checkpoint.config.selection, checkpoint.calibration)
+        return cls(execution, checkpoint, str(device))
 
     @property
     def runtime(self) -> str:
@@ -107,7 +113,7 @@ class Predictor:
     @property
     def usual_batch(self) -> int:
         """Most pictures that are worth one call: a CPU answers them sooner one by one, each on a core of its own."""
-        return 1 if self._device.type == "cpu" else _GPU_BATCH
+        return 1 if self.device == "cpu" else _GPU_BATCH
 
     def warm_up(self, batch_sizes: Sequence[int] = (1,)) -> None:
         """Run every canvas at these batch sizes once, so that no caller pays for a shape's first time."""
@@ -142,27 +148,50 @@ class Predictor:
             raise ValueError(f"{len(pixels)} pictures, {len(placements)} placements, {len(selections)} selections")
         if not len(pixels):
             return []
-        try:
-            selected = self._select(self._execution.network(alone=alone), pixels, placements, selections)
-        except torch.OutOfMemoryError as error:
-            torch.cuda.empty_cache()
-            raise DeviceOutOfMemory(f"{self.device} cannot hold a batch of {len(pixels)}") from error
-        except torch.AcceleratorError as error:  # an illegal access or assert: the device's context is lost for good
-            raise DeviceError(f"{self.device} has failed: {str(error).splitlines()[0]}") from error
-        return [_restore(boxes, placement) for boxes, placement in zip(selected, placements, strict=True)]
+        sizes = np.array([(p.content.width, p.content.height) for p in placements], dtype=np.float32)
+        selected = self._execution.propose(pixels, sizes, selections, alone=alone)
+        return [_restore(proposals, placement) for proposals, placement in zip(selected, placements, strict=True)]
 
-    @torch.inference_mode()
-    def _select(
-        self,
-        network: ScoringNetwork,
-        pixels: PixelArray,
-        placements: Sequence[Placement],
-        selections: Sequence[Selection],
-    ) -> list[SelectedBoxes]:
-        sizes = [(p.content.width, p.content.height) for p in placements]
-        contents = torch.tensor(sizes, dtype=torch.float32, device=self._device)
-        on_device = torch.from_numpy(pixels).to(self._device)
-        return propose(network, on_device, contents, self._selection, selections, self._calibration)
+
+def graphs_of(checkpoint: Checkpoint, path: Path, folder: GraphFolder) -> Graphs:
+    """The checkpoint's graphs, from the folder or made by torch and kept there.
+
+    Raises:
+        CheckpointError: the weights are not those of the architecture.
+    """
+    found = folder.find(checkpoint.digest)
+    if found is not None:
+        return found
+    _light_torchvision()
+    from model.checkpoints.restore import restore_network
+    from model.network.openvino_graphs import convert
+
+    made = convert(restore_network(checkpoint, path))
+    folder.keep(checkpoint.digest, made)
+    return folder.find(checkpoint.digest) or made
+
+
+def _torch_execution(checkpoint: Checkpoint, path: Path, device: str, precision: str, lanes: int) -> Execution:
+    _light_torchvision()
+    import torch
+
+    from model.checkpoints.restore import restore_network
+    from model.network.folding import fold_norms
+    from model.torch_execution import TorchExecution
+
+    network = restore_network(checkpoint, path)
+    fold_norms(network)
+    network.compute_in(precision)
+    place = torch.device(device)
+    # channels_last: convolutions read a pixel's channels together, faster on a CPU and on tensor cores
+    network = network.to(place).to(memory_format=torch.channels_last)
+    return TorchExecution(network, place, lanes, checkpoint.config.selection, checkpoint.calibration)
+
+
+def _light_torchvision() -> None:
+    from model.light_import import import_torchvision
+
+    import_torchvision()
 
 
 def _whole(canvas: Canvas) -> Placement:
@@ -171,9 +200,9 @@ def _whole(canvas: Canvas) -> Placement:
     return Placement(size, size, canvas)
 
 
-def _restore(selected: SelectedBoxes, placement: Placement) -> Proposals:
+def _restore(selected: Proposals, placement: Placement) -> Proposals:
     """Canvas pixels to the upright picture's own."""
     scale = np.array([placement.scale_x, placement.scale_y] * 2, dtype=np.float32)
     limit = np.array([placement.image.width, placement.image.height] * 2, dtype=np.float32)
-    boxes = np.minimum(selected.boxes.cpu().numpy() / scale, limit)  # rounding must not leave the picture
-    return Proposals(boxes, selected.scores.cpu().numpy(), selected.truncated)
+    boxes = np.minimum(selected.boxes / scale, limit)  # rounding must not leave the picture
+    return Proposals(boxes, selected.scores, selected.truncated)

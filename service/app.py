@@ -8,6 +8,7 @@ from pathlib import Path
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
+from model.host.graphs import DEFAULT_CACHE
 from service import documentation, health, problems, routes
 from service.engine import Predictor
 from service.state import LifespanState, Service
@@ -17,17 +18,19 @@ DISTRIBUTION = "region-proposal-service"
 
 
 def load_predictor(
-    path: Path, device: str, precision: str = "auto", runtime: str = "auto", lanes: int = 1
+    path: Path,
+    device: str,
+    precision: str = "auto",
+    runtime: str = "auto",
+    lanes: int = 1,
+    cache: Path = DEFAULT_CACHE,
 ) -> Predictor:
-    """The real predictor. Imported here, in the inference thread, so that the service itself never imports torch."""
+    """The real predictor. Imported here, in the inference thread: where torch computes, importing it takes seconds."""
     from model.allocator import keep_freed_memory
-    from model.light_import import import_torchvision
-
-    import_torchvision()
     from model.predictor import Predictor as NetworkPredictor
 
     keep_freed_memory()
-    return NetworkPredictor.load(path, device=device, precision=precision, runtime=runtime, lanes=lanes)
+    return NetworkPredictor.load(path, device=device, precision=precision, runtime=runtime, lanes=lanes, cache=cache)
 
 
 def create_app(service: Service) -> FastAPI:

@@ -21,6 +21,7 @@ from service.app import create_app, load_predictor
 from service.engine import LoadPredictor
 from service.errors import StartupError
 from service.lifecycle import Lifecycle, Phase
+from service.preparing import prepare_models
 from service.settings import Settings, unknown_names
 from service.state import Service
 
@@ -39,8 +40,7 @@ def serve(settings: Settings, load: LoadPredictor | None = None) -> None:
     """
     for name in unknown_names(os.environ):
         _log.warning("%s is none of our settings; misspelt?", name)
-    real = partial(load_predictor, precision=settings.precision, runtime=settings.runtime, lanes=settings.lanes)
-    service = Service(settings, load or real)
+    service = Service(settings, load) if load else _real_service(settings)
     listener = listen(settings.host, settings.port)
     config = uvicorn.Config(
         create_app(service),
@@ -58,6 +58,17 @@ def serve(settings: Settings, load: LoadPredictor | None = None) -> None:
     _log.info("stopped")
     if service.engine.running:  # deep in a load or a hung device; the interpreter must not be taken apart under it
         _end(0)
+
+
+def _real_service(settings: Settings) -> Service:
+    load = partial(
+        load_predictor,
+        precision=settings.precision,
+        runtime=settings.runtime,
+        lanes=settings.lanes,
+        cache=settings.cache_dir,
+    )
+    return Service(settings, load, prepare_models)
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -11,6 +11,7 @@ from pydantic import BeforeValidator, Field, PlainSerializer, ValidationError, m
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from model.cores import usable_cores
+from model.host.graphs import DEFAULT_CACHE
 from service.errors import StartupError
 
 PREFIX = "RPN_"
@@ -96,6 +97,11 @@ class Settings(BaseSettings):
         ge=0,
         le=256,
         description="Batches computed at once on a CPU; 0 takes one for each core, at most eight. A GPU has one.",
+    )
+    cache_dir: Path = Field(
+        default=DEFAULT_CACHE,
+        description="Folder for networks converted for OpenVINO, some 25 MB a model. Where it cannot be written to, "
+        "every start converts them again.",
     )
     host: str = Field(default="127.0.0.1", min_length=1, description="Address to listen on.")
     port: int = Field(default=8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
@@ -202,6 +208,8 @@ def unknown_names(environ: Mapping[str, str]) -> list[str]:
 def _type_name(annotation: Any) -> str:
     if annotation in (int, float, str):
         return str(annotation.__name__)
+    if annotation is Path:
+        return "path"
     return "list" if "ModelSource" in str(annotation) else "choice"
 
 

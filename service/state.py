@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 from typing import Annotated, TypedDict
 
 from fastapi import Depends, Request
@@ -22,17 +23,24 @@ _ENGINE_PATIENCE_S = 2.0
 # under it.
 _SETTLING_S = 60.0
 
+Prepare = Callable[[Settings], Awaitable[None]]
+
+
+async def prepare_nothing(settings: Settings) -> None:
+    """For models that load as they are."""
+
 
 class Service:
     """The parts of one service, wired. It runs once: `start`, then `close`."""
 
-    def __init__(self, settings: Settings, load: LoadPredictor) -> None:
+    def __init__(self, settings: Settings, load: LoadPredictor, prepare: Prepare = prepare_nothing) -> None:
         self.settings = settings
         self.lifecycle = Lifecycle()
         self.admission = Admission(settings.max_requests)
         self.decoder = Decoder(threads=settings.decode_workers, max_pixels=settings.max_pixels)
         self.engine = Engine(load)
         self.batchers: dict[str, Batcher] = {}
+        self._prepare = prepare
         self._loading: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -45,6 +53,7 @@ class Service:
         loaded: list[LoadedModel] = []
         try:
             async with asyncio.TaskGroup() as warming:
+                await self._prepare(self.settings)
                 for source in self.settings.models:
                     model = await self.engine.load(source, device=self.settings.device)
                     loaded.append(model)

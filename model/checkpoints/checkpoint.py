@@ -7,14 +7,15 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from torch import Tensor
-
-from model.checkpoints.sealed_file import read_sealed, write_sealed
+from model.calibration import Calibration
+from model.checkpoints.sealed_file import StoredTensors, read_sealed, write_sealed
 from model.config import ModelConfig, build_dataclass
 from model.errors import CheckpointError, ConfigError
-from model.network.calibration import Calibration
+
+if TYPE_CHECKING:  # a file can be read and checked without torch
+    from torch import Tensor
 
 FORMAT = "region-proposal-checkpoint"
 FORMAT_VERSION = 1
@@ -32,7 +33,7 @@ class Checkpoint:
     name: str
     version: str
     config: ModelConfig
-    state_dict: Mapping[str, Tensor]
+    state_dict: "Mapping[str, Tensor]"
     provenance: dict[str, Any] = field(default_factory=dict)
     metrics: dict[str, Any] = field(default_factory=dict)
     digest: str = ""
@@ -41,7 +42,12 @@ class Checkpoint:
     @property
     def parameters(self) -> int:
         """How many weights it has; what norms have counted is none."""
-        return sum(t.numel() for n, t in self.state_dict.items() if "running_" not in n and t.is_floating_point())
+        weights = [name for name in self.state_dict if "running_" not in name]
+        if isinstance(self.state_dict, StoredTensors):  # counted without torch
+            stored = [self.state_dict.stored[name] for name in weights]
+            return sum(tensor.elements for tensor in stored if tensor.is_floating_point)
+        tensors = [self.state_dict[name] for name in weights]
+        return sum(tensor.numel() for tensor in tensors if tensor.is_floating_point())
 
     def _document(self) -> dict[str, Any]:
         document = {
@@ -78,7 +84,7 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def parse_checkpoint(path: Path, document: dict[str, Any], tensors: dict[str, Tensor], digest: str) -> Checkpoint:
+def parse_checkpoint(path: Path, document: dict[str, Any], tensors: StoredTensors, digest: str) -> Checkpoint:
     """The checkpoint of a file that `read_sealed` has read.
 
     Raises:

@@ -8,28 +8,86 @@ anything else is refused by name.
 
 import hashlib
 import json
+import math
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
-from torch import Tensor
+from safetensors import SafetensorError, deserialize
 
 from model.errors import CheckpointError
+
+if TYPE_CHECKING:  # a file can be read and checked without torch, which a CPU's service does without
+    from torch import Tensor
 
 _KEY = "checkpoint"
 _DIGEST = "digest"
 # safetensors' own bound on its header; past it a file is not worth asking the library about
 _MAX_HEADER = 100_000_000
+# What safetensors calls the types that are stored, and what torch does.
+_TYPES = {
+    "F64": "float64",
+    "F32": "float32",
+    "F16": "float16",
+    "BF16": "bfloat16",
+    "I64": "int64",
+    "I32": "int32",
+    "I16": "int16",
+    "I8": "int8",
+    "U8": "uint8",
+    "BOOL": "bool",
+}
 
 
-def write_sealed(path: Path, document: dict[str, Any], state_dict: Mapping[str, Tensor]) -> str:
+@dataclass(frozen=True, slots=True)
+class StoredTensor:
+    """A tensor as it lies in a file: ``type`` by torch's name (``float16``), shape, and its bytes row by row."""
+
+    type: str
+    shape: tuple[int, ...]
+    data: bytes | bytearray
+
+    @property
+    def elements(self) -> int:
+        """How many numbers it has."""
+        return math.prod(self.shape)
+
+    @property
+    def is_floating_point(self) -> bool:
+        """Whether its type is one of floating point."""
+        return "float" in self.type
+
+
+class StoredTensors(Mapping[str, "Tensor"]):
+    """The tensors of a file by name, each made when it is asked for, in memory of its own."""
+
+    def __init__(self, stored: Mapping[str, StoredTensor]) -> None:
+        self.stored = stored
+
+    def __getitem__(self, name: str) -> "Tensor":
+        import torch
+
+        tensor = self.stored[name]
+        kind = getattr(torch, tensor.type)
+        if not tensor.elements:
+            return torch.empty(tensor.shape, dtype=kind)
+        return torch.frombuffer(bytearray(tensor.data), dtype=kind).reshape(tensor.shape)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.stored)
+
+    def __len__(self) -> int:
+        return len(self.stored)
+
+
+def write_sealed(path: Path, document: dict[str, Any], state_dict: "Mapping[str, Tensor]") -> str:
     """Write the file, whole or not at all, and return its digest, ``sha256:...``."""
+    from safetensors.torch import save
+
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state_dict.items()}
-    digest = _digest(tensors, document)
+    digest = _digest({name: _stored(tensor) for name, tensor in tensors.items()}, document)
     partial = path.with_name(path.name + ".partial")
     path.parent.mkdir(parents=True, exist_ok=True)
     # Not save_file, which leaves a file that only its owner may read.
@@ -38,7 +96,7 @@ def write_sealed(path: Path, document: dict[str, Any], state_dict: Mapping[str, 
     return digest
 
 
-def read_sealed(path: Path) -> tuple[dict[str, Any], dict[str, Tensor], str]:
+def read_sealed(path: Path) -> tuple[dict[str, Any], StoredTensors, str]:
     """The document, the tensors and their digest, checked against each other.
 
     Raises:
@@ -46,15 +104,18 @@ def read_sealed(path: Path) -> tuple[dict[str, Any], dict[str, Tensor], str]:
     """
     _check_signature(path)
     try:
-        with safe_open(path, framework="pt", device="cpu") as file:
-            metadata = dict(file.metadata() or {})
-            if _KEY not in metadata:
-                raise CheckpointError(
-                    f"{path}: safetensors, but not a checkpoint of this service (no metadata of ours)"
-                )
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+        content = path.read_bytes()
+        tensors = {
+            str(name): StoredTensor(_TYPES[tensor["dtype"]], tuple(tensor["shape"]), tensor["data"])
+            for name, tensor in sorted(deserialize(content))  # type: ignore[no-untyped-call]
+        }
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"{path}: truncated or damaged ({error})") from error
+    except KeyError as error:
+        raise CheckpointError(f"{path}: holds tensors of type {error}, which no checkpoint of ours has") from error
+    metadata = _metadata(content)
+    if _KEY not in metadata:
+        raise CheckpointError(f"{path}: safetensors, but not a checkpoint of this service (no metadata of ours)")
     try:
         document = dict(json.loads(metadata[_KEY]))
     except (TypeError, ValueError) as error:
@@ -62,7 +123,36 @@ def read_sealed(path: Path) -> tuple[dict[str, Any], dict[str, Tensor], str]:
     digest = document.pop(_DIGEST, None)
     if digest != _digest(tensors, document):
         raise CheckpointError(f"{path}: its content does not match its own digest: damaged or tampered with")
-    return document, tensors, digest
+    return document, StoredTensors(tensors), digest
+
+
+def declared_digest(path: Path) -> str:
+    """What a file says its digest is, from its header alone and unchecked.
+
+    Raises:
+        CheckpointError: the file is missing, foreign, or a pickle.
+    """
+    _check_signature(path)
+    try:
+        with path.open("rb") as file:
+            head = file.read(8)
+            content = head + file.read(struct.unpack("<Q", head)[0])
+        return str(json.loads(_metadata(content)[_KEY])[_DIGEST])
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{path}: not a checkpoint of this service") from error
+
+
+def _metadata(content: bytes) -> dict[str, str]:
+    """The header's own entry; the library, which has checked the header, hands out tensors alone."""
+    (length,) = struct.unpack("<Q", content[:8])
+    return dict(json.loads(content[8 : 8 + length]).get("__metadata__", {}))
+
+
+def _stored(tensor: "Tensor") -> StoredTensor:
+    import torch
+
+    data = tensor.flatten().view(torch.uint8).numpy().tobytes()
+    return StoredTensor(str(tensor.dtype).removeprefix("torch."), tuple(tensor.shape), data)
 
 
 def _check_signature(path: Path) -> None:
@@ -88,10 +178,10 @@ def _canonical(document: dict[str, Any]) -> str:
     return json.dumps(document, sort_keys=True, allow_nan=False)
 
 
-def _digest(tensors: Mapping[str, Tensor], document: dict[str, Any]) -> str:
+def _digest(tensors: Mapping[str, StoredTensor], document: dict[str, Any]) -> str:
     sha = hashlib.sha256(_canonical(document).encode())
     for name in sorted(tensors):
         tensor = tensors[name]
-        sha.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        sha.update(tensor.contiguous().flatten().view(torch.uint8).numpy().tobytes())
+        sha.update(f"{name} torch.{tensor.type} {tensor.shape}".encode())
+        sha.update(tensor.data)
     return f"sha256:{sha.hexdigest()}"

@@ -105,7 +105,7 @@ def _measure(
     """What a checkpoint's proposals are worth, and the seconds that a picture took."""
     device = choose_device(arguments.device)
     network = restore_network(checkpoint, path)
-    network.compute_in(choose_precision(arguments.precision, device))
+    network.compute_in(choose_precision(arguments.precision, str(device)))
     # The network's own scores: what the calibration makes of them is measured beside them.
     predictor = Predictor.of(network, replace(checkpoint, calibration=None), device)
     started = time.perf_counter()

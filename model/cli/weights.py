@@ -1,6 +1,7 @@
 """`rpn weights`: look into a checkpoint, take over another project's, and make a trained one ready to ship."""
 
 import argparse
+import importlib.util
 import json
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -10,6 +11,7 @@ import torch
 
 from model.allocator import keep_freed_memory
 from model.architectures import with_input_size
+from model.calibration import Calibration
 from model.checkpoints.card import write_card
 from model.checkpoints.checkpoint import Checkpoint, file_sha256, load_checkpoint, save_checkpoint
 from model.checkpoints.restore import restore_network
@@ -17,15 +19,21 @@ from model.cli import weights_import
 from model.cli.data_argument import ONE_SPLIT
 from model.config import ModelConfig
 from model.device import choose_device
-from model.errors import ConfigError, DataError
+from model.errors import ConfigError, DataError, MissingExtra
 from model.evaluation.calibration import cross_fitted, fit_calibration
 from model.evaluation.coverage import measure_coverage
 from model.evaluation.evaluate import evaluate, propose, recall_of
 from model.evaluation.reliability import error_figures
-from model.network.calibration import Calibration
+from model.host.graphs import DEFAULT_CACHE
 from model.network.network import build_network
 from model.predictor import Predictor
+from model.preparation import prepare
 from model.training.annotations import AnnotatedPicture, read_annotations
+
+_PREPARE = """
+Convert checkpoints for OpenVINO ahead of the services that load them, which then start in less time, and from a folder
+that they cannot write to. A service does this itself with what it does not find.
+"""
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -36,6 +44,12 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     show.set_defaults(run=run_show)
     show.add_argument("file", type=Path)
     weights_import.add_parser(actions)
+    ready = actions.add_parser(
+        "prepare", help="convert checkpoints for OpenVINO ahead of the services that load them", description=_PREPARE
+    )
+    ready.set_defaults(run=run_prepare)
+    ready.add_argument("files", type=Path, nargs="+", metavar="FILE")
+    ready.add_argument("--cache", type=Path, default=DEFAULT_CACHE, help="the folder (default: %(default)s)")
     release = actions.add_parser("release", help="halve, measure, calibrate and card a trained checkpoint")
     release.set_defaults(run=run_release)
     add = release.add_argument
@@ -69,6 +83,16 @@ def run_show(arguments: argparse.Namespace) -> int:
         "metrics": checkpoint.metrics,
     }
     print(json.dumps(facts, indent=2))  # noqa: T201 - a command's answer
+    return 0
+
+
+def run_prepare(arguments: argparse.Namespace) -> int:
+    """Convert each checkpoint that is not there yet, and say so."""
+    if importlib.util.find_spec("openvino") is None:
+        raise MissingExtra("converting needs an extra: pip install 'region-proposal-service[openvino]'")
+    for path in arguments.files:
+        done = "converted" if prepare(path, arguments.cache) else "there already"
+        print(f"{path}: {done}")  # noqa: T201 - a command's answer
     return 0
 
 

@@ -19,10 +19,9 @@ apart. And fitted on 20 to 60 pictures it had the highest loss on the others.
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
+from model.calibration import SCORE_MARGIN, Calibration
 from model.evaluation.coverage import Coverage
-from model.network.calibration import SCORE_MARGIN, Calibration
 
 Vector = npt.NDArray[np.float64]
 
@@ -53,10 +52,7 @@ def fit_calibration(coverage: Coverage) -> Calibration | None:
 
 def calibrated(scores: npt.NDArray[np.float32], calibration: Calibration | None) -> npt.NDArray[np.float32]:
     """The scores (M,) as they would be served; without a calibration as they are."""
-    if calibration is None:
-        return scores
-    served: npt.NDArray[np.float32] = calibration(torch.from_numpy(scores)).numpy()
-    return served
+    return scores if calibration is None else calibration.on_host(scores)
 
 
 def cross_fitted(coverage: Coverage) -> npt.NDArray[np.float32]:

@@ -1,4 +1,4 @@
-"""Anchors: the reference boxes at every place of every feature level (Faster R-CNN, section 3.1.1)."""
+"""Anchors as tensors, on the device where the network is."""
 
 from dataclasses import dataclass
 
@@ -6,11 +6,8 @@ import torch
 from torch import Tensor
 
 from model.config import AnchorConfig
-from model.errors import ConfigError
-from model.structures import Canvas
-
-# The side of the paper's base anchor: py-faster-rcnn rounds each ratio's sides at this size, then scales them.
-_PAPER_BASE = 16.0
+from model.host import anchors as host
+from model.structures import Canvas, FloatArray
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,68 +29,18 @@ class AnchorGenerator:
     """
 
     def __init__(self, config: AnchorConfig, strides: tuple[int, ...]) -> None:
-        if len(config.sizes) != len(strides):
-            raise ConfigError(f"anchors: {len(config.sizes)} levels of sizes for {len(strides)} feature levels")
-        self.config = config
         self.strides = strides
+        self._on_host = host.AnchorGenerator(config, strides)
         self._kept: dict[tuple[Canvas, tuple[tuple[int, int], ...], torch.device], list[LevelAnchors]] = {}
 
     def __call__(self, canvas: Canvas, maps: tuple[tuple[int, int], ...], device: torch.device) -> list[LevelAnchors]:
         """The anchors of feature maps of these (H_l, W_l) on this canvas, level by level."""
         key = (canvas, maps, device)
         if key not in self._kept:
-            levels = zip(self.config.sizes, self.strides, maps, strict=True)
-            self._kept[key] = [self._level(canvas, *level, device) for level in levels]
+            levels = self._on_host(canvas, maps)
+            self._kept[key] = [LevelAnchors(_tensor(a.boxes, device), _tensor(a.centres, device)) for a in levels]
         return self._kept[key]
 
-    def _level(
-        self,
-        canvas: Canvas,
-        sizes: tuple[float, ...],
-        stride: int,
-        grid: tuple[int, int],
-        device: torch.device,
-    ) -> LevelAnchors:
-        cell = cell_anchors(self.config, sizes, stride).to(device)  # (A, 4)
-        step_y, step_x = stride, stride
-        if self.config.convention == "torchvision":
-            step_y, step_x = canvas.height // grid[0], canvas.width // grid[1]
-        offset = 0.0 if self.config.convention == "torchvision" else stride / 2
-        rows = torch.arange(grid[0], device=device, dtype=torch.float32) * step_y
-        columns = torch.arange(grid[1], device=device, dtype=torch.float32) * step_x
-        y, x = torch.meshgrid(rows, columns, indexing="ij")
-        corners = torch.stack((x, y), dim=-1).reshape(-1, 1, 2)  # (H_l * W_l, 1, 2)
-        boxes = (corners.repeat(1, 1, 2) + cell).reshape(-1, 4)
-        centres = (corners + offset).expand(-1, cell.shape[0], 2).reshape(-1, 2)
-        return LevelAnchors(boxes, centres)
 
-
-def cell_anchors(config: AnchorConfig, sizes: tuple[float, ...], stride: int) -> Tensor:
-    """The A anchors of the place at the origin: float32 (A, 4), ``xyxy`` relative to its top left corner.
-
-    The paper's code counts inclusive pixels, so its [-84, -40, 99, 55] is [-84, -40, 100, 56] here.
-
-    >>> config = AnchorConfig(sizes=((128.0,),), aspect_ratios=(0.5,), convention="paper")
-    >>> cell_anchors(config, (128.0,), 16)
-    tensor([[-84., -40., 100.,  56.]])
-    """
-    if config.convention == "paper":
-        return _paper_cell(sizes, config.aspect_ratios, stride)
-    scales = torch.tensor(sizes, dtype=torch.float32)
-    height_ratios = torch.sqrt(torch.tensor(config.aspect_ratios, dtype=torch.float32))
-    widths = ((1 / height_ratios)[:, None] * scales[None, :]).view(-1)
-    heights = (height_ratios[:, None] * scales[None, :]).view(-1)
-    anchors = torch.stack([-widths, -heights, widths, heights], dim=1) / 2
-    return anchors.round() if config.convention == "torchvision" else anchors + stride / 2
-
-
-def _paper_cell(sizes: tuple[float, ...], aspect_ratios: tuple[float, ...], stride: int) -> Tensor:
-    anchors = []
-    for ratio in aspect_ratios:
-        width = round((_PAPER_BASE**2 / ratio) ** 0.5)
-        height = round(width * ratio)
-        for size in sizes:
-            half_width, half_height = width * size / _PAPER_BASE / 2, height * size / _PAPER_BASE / 2
-            middle = stride / 2
-            anchors.append([middle - half_width, middle - half_height, middle + half_width, middle + half_height])
-    return torch.tensor(anchors, dtype=torch.float32)
+def _tensor(values: FloatArray, device: torch.device) -> Tensor:
+    return torch.from_numpy(values).to(device)

@@ -4,17 +4,10 @@ A delta is (dx, dy, dw, dh): the shift of the centre in units of the anchor's si
 ratios. The order of operations follows torchvision's ``BoxCoder``, so that fp32 results agree to the last bit.
 """
 
-import math
-
-import numpy as np
 import torch
 from torch import Tensor
 
-from model.structures import FloatArray
-
-# A predicted side is at most 1000/16 times its anchor's: exp() of an untrained or broken network must not overflow.
-# detectron2's and torchvision's bound; a 16 px anchor then never becomes a box of over 1000 px.
-SCALE_CLAMP = math.log(1000.0 / 16)
+from model.host.box_planes import SCALE_CLAMP
 
 
 def encode_boxes(boxes: Tensor, anchors: Tensor) -> Tensor:
@@ -31,19 +24,6 @@ def decode_deltas(deltas: Tensor, anchors: Tensor) -> Tensor:
     middles = deltas[..., :2] * sides + (anchors[..., :2] + 0.5 * sides)
     halves = 0.5 * (torch.exp(torch.clamp(deltas[..., 2:], max=SCALE_CLAMP)) * sides)
     return torch.cat((middles - halves, middles + halves), dim=-1)
-
-
-def decode_planes(deltas: FloatArray, anchors: FloatArray) -> FloatArray:
-    """As `decode_deltas`, on the host and by planes: all float32 (4, K). What is not finite stays so, or overflows."""
-    sides = anchors[2:] - anchors[:2]
-    middles = 0.5 * sides
-    middles += anchors[:2]
-    middles += deltas[:2] * sides
-    halves = np.minimum(deltas[2:], np.float32(SCALE_CLAMP))
-    np.exp(halves, out=halves)
-    halves *= sides
-    halves *= 0.5
-    return np.concatenate((middles - halves, middles + halves))
 
 
 def _centres_and_sides(boxes: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:

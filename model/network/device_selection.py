@@ -1,7 +1,7 @@
 """Selection where the network's tensors are: in torch, as few operations as may be, for an accelerator.
 
 `model.network.selection` says what is selected. It runs on a CPU too, with the same results as
-`model.network.host_selection`, and slower: tests hold the two together.
+`model.host.selection`, and slower: tests hold the two together.
 """
 
 from collections.abc import Sequence
@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 from torchvision.ops import batched_nms
 
+from model.calibration import Calibration
 from model.config import SelectionConfig
 from model.network.anchors import LevelAnchors
 from model.network.box_coding import decode_deltas
-from model.network.calibration import Calibration
 from model.network.refinement import RefinedBoxes
 from model.network.rpn import ScoredAnchors
 from model.network.selected_boxes import SelectedBoxes

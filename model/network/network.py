@@ -45,8 +45,9 @@ class ProposalNetwork(nn.Module):
         scored: ScoredAnchors = self.rpn(features, canvas)
         return scored
 
-    def compute_in(self, dtype: torch.dtype) -> None:
-        """Compute the backbone and the head in another format; anchors, boxes and the second stage stay float32."""
+    def compute_in(self, precision: str) -> None:
+        """Compute the backbone and the head in fp32 or bf16; anchors, boxes and the second stage stay float32."""
+        dtype = torch.bfloat16 if precision == "bf16" else torch.float32
         self.backbone.to(dtype)
         self.rpn.to(dtype)
 

@@ -6,6 +6,7 @@ the best boxes only, on a grid in each as RoIAlign does (He et al. 2017, section
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from model.config import RefinementConfig
+from model.network.box_coding import decode_deltas
 
 # Deltas are predicted in these units, about their spread after the first stage (Fast R-CNN's box targets' deviations).
 _DELTA_UNITS = (0.1, 0.1, 0.2, 0.2)
@@ -50,26 +52,32 @@ class RefinementHead(nn.Module):
 
         ``pictures``: int64 (M,), the map that each box lies on; ``logits``: (M,), the first stage's.
         """
-        canvas = features[0].shape[-1] * self.strides[0]
+        table, maps = as_table([self.narrow(level).permute(0, 2, 3, 1) for level in features])
+        return self.judge(table, maps.to(boxes.device), boxes, pictures, logits, count=len(features[0]))
+
+    def judge(
+        self, table: Tensor, maps: Tensor, boxes: Tensor, pictures: Tensor, logits: Tensor, *, count: int = 1
+    ) -> tuple[Tensor, Tensor]:
+        """The same from narrowed maps as one table of places (T, C), level by level and of each all N pictures.
+
+        ``maps``: int64 (L, 2), each level's height and width; ``count``: N.
+        """
+        canvas = maps[0, 1] * self.strides[0]
         shapes = ((boxes[:, 2:] - boxes[:, :2]).clamp(min=1) / canvas).log()
-        sampled = self._sample([self.narrow(f) for f in features], boxes, pictures)
+        sampled = self._sample(table, maps, boxes, pictures, count)
         hidden = torch.cat([sampled, logits[:, None].to(sampled), shapes.to(sampled)], dim=1)
         hidden = F.relu(self.fc2(F.relu(self.fc1(hidden))))
         return self.objectness(hidden).squeeze(-1), self.bbox_pred(hidden) * self.units
 
-    def _sample(self, features: list[Tensor], boxes: Tensor, pictures: Tensor) -> Tensor:
+    def _sample(self, table: Tensor, maps: Tensor, boxes: Tensor, pictures: Tensor, count: int) -> Tensor:
         """The features at each box's grid: (M, P * C), bilinear.
 
-        All maps are laid out as one table of places, and each point is a weighted sum of four of its rows: an
-        embedding bag, which is fast on every device.
+        Each point is a weighted sum of four rows of the table: an embedding bag, which is fast on every device.
         """
-        count = features[0].shape[0]
-        table = torch.cat([f.permute(0, 2, 3, 1).reshape(-1, f.shape[1]) for f in features])
-        heights = torch.tensor([f.shape[2] for f in features], device=boxes.device)
-        widths = torch.tensor([f.shape[3] for f in features], device=boxes.device)
+        heights, widths = maps.unbind(dim=1)
         sizes = heights * widths * count
-        starts = (sizes.cumsum(0) - sizes).to(boxes.device)
-        level = self._levels(boxes, len(features))
+        starts = sizes.cumsum(0) - sizes
+        level = self._levels(boxes)
         height, width = heights[level][:, None], widths[level][:, None]
         stride = torch.tensor(self.strides, device=boxes.device)[level][:, None]
         start = (starts[level] + pictures * heights[level] * widths[level])[:, None]
@@ -88,11 +96,31 @@ class RefinementHead(nn.Module):
         values = F.embedding_bag(rows, table, mode="sum", per_sample_weights=weights.reshape(-1, 4).to(table))
         return values.reshape(len(boxes), self.grid.shape[0] * table.shape[1])
 
-    def _levels(self, boxes: Tensor, count: int) -> Tensor:
+    def _levels(self, boxes: Tensor) -> Tensor:
         """The level that each box is sampled from, by the square root of its area (Lin et al. 2017, equation 1)."""
         area = (boxes[:, 2:] - boxes[:, :2]).clamp(min=1).prod(dim=-1)
         level = (0.5 * area.log2() - math.log2(_CELLS_ACROSS * self.strides[0])).round()
-        return level.long().clamp(0, count - 1)
+        return level.long().clamp(0, len(self.strides) - 1)
+
+
+def as_table(levels: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """Maps, L times (N, H_l, W_l, C), as `RefinementHead.judge` takes them: the table (T, C), and int64 (L, 2)."""
+    table = torch.cat([level.reshape(-1, level.shape[-1]) for level in levels])
+    return table, torch.tensor([level.shape[1:3] for level in levels])
+
+
+class SecondStage(nn.Module):
+    """All of the second stage on one picture's boxes, as one graph of operations that another runtime can take over."""
+
+    def __init__(self, head: RefinementHead) -> None:
+        super().__init__()
+        self.head = head
+
+    def forward(self, table: Tensor, maps: Tensor, boxes: Tensor, logits: Tensor) -> tuple[Tensor, Tensor]:
+        """The logits (M,) that count in the end, and the moved boxes (M, 4), of what `RefinementHead.judge` takes."""
+        pictures = torch.zeros_like(logits, dtype=torch.int64)
+        new_logits, deltas = self.head.judge(table, maps, boxes, pictures, logits)
+        return new_logits + self.head.config.first_weight * logits, decode_deltas(deltas, boxes)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,23 +6,32 @@ boxes. A calibration, where the checkpoint has one, changes what scores are call
 by the network's own.
 
 After a small network this is what is left of the time. On a CPU starting a torch operation costs more than these
-tensors do, so there it is NumPy's work (`model.network.host_selection`); elsewhere it stays where the tensors are
+tensors do, so there it is NumPy's work (`model.host.selection`); elsewhere it stays where the tensors are
 (`model.network.device_selection`).
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 
+import torch
 from torch import Tensor
 
+from model.calibration import Calibration
 from model.config import SelectionConfig
-from model.network import device_selection, host_selection
-from model.network.calibration import Calibration
+from model.host import anchors as host_anchors
+from model.host import scored as host_scored
+from model.host import selection as host_selection
+from model.network import device_selection
+from model.network.anchors import LevelAnchors
 from model.network.refinement import RefinedBoxes
 from model.network.rpn import ScoredAnchors
 from model.network.selected_boxes import SelectedBoxes
-from model.structures import Selection
+from model.structures import FloatArray, Proposals, Selection
 
-__all__ = ["SelectedBoxes", "select_proposals", "select_refined"]
+__all__ = ["SelectedBoxes", "on_host", "select_proposals", "select_refined"]
+
+# How many levels' anchors are kept in NumPy: a dozen models of nine canvases and five levels.
+_KEPT = 512
 
 
 def select_proposals(
@@ -38,9 +47,10 @@ def select_proposals(
     NMS is within each level. A caller's threshold is on the scores that he is served, calibrated ones where there is a
     ``calibration``; the config's own is on the network's. No gradient passes.
     """
-    if contents.device.type == "cpu":
-        return host_selection.select_proposals(scored, contents, config, selections, calibration)
-    return device_selection.select_proposals(scored, contents, config, selections, calibration)
+    if contents.device.type != "cpu":
+        return device_selection.select_proposals(scored, contents, config, selections, calibration)
+    found = host_selection.select_proposals(on_host(scored), contents.numpy(), config, selections, calibration)
+    return [_tensors(proposals) for proposals in found]
 
 
 def select_refined(
@@ -51,6 +61,32 @@ def select_refined(
     calibration: Calibration | None = None,
 ) -> list[SelectedBoxes]:
     """The same from the second stage's boxes, one `RefinedBoxes` a picture; NMS is across levels."""
-    if contents.device.type == "cpu":
-        return host_selection.select_refined(refined, contents, config, selections, calibration)
-    return device_selection.select_refined(refined, contents, config, selections, calibration)
+    if contents.device.type != "cpu":
+        return device_selection.select_refined(refined, contents, config, selections, calibration)
+    arrays = [host_scored.RefinedBoxes(_array(found.boxes), _array(found.logits)) for found in refined]
+    found = host_selection.select_refined(arrays, contents.numpy(), config, selections, calibration)
+    return [_tensors(proposals) for proposals in found]
+
+
+def on_host(scored: ScoredAnchors) -> host_scored.ScoredAnchors:
+    """The same in NumPy, from tensors on the CPU, whose memory it shares where it can."""
+    return host_scored.ScoredAnchors(
+        [_array(level) for level in scored.logits],
+        [_array(level) for level in scored.deltas],
+        [_anchors(level) for level in scored.anchors],
+    )
+
+
+def _array(tensor: Tensor) -> FloatArray:
+    """The tensor's own memory; bfloat16, for which NumPy has no type, is converted."""
+    values: FloatArray = tensor.detach().float().numpy()
+    return values
+
+
+@lru_cache(maxsize=_KEPT)
+def _anchors(level: LevelAnchors) -> host_anchors.LevelAnchors:
+    return host_anchors.LevelAnchors(level.boxes.numpy(), level.centres.numpy())
+
+
+def _tensors(found: Proposals) -> SelectedBoxes:
+    return SelectedBoxes(torch.from_numpy(found.boxes), torch.from_numpy(found.scores), found.truncated)

@@ -49,9 +49,11 @@ def run(args: argparse.Namespace) -> int:
     settings = read_settings()
     query = _query(args, settings)
     source = _source(args.model, settings)
-    from service.app import load_predictor  # with it comes torch, which a wrong argument need not wait for
+    from service.app import load_predictor  # after the arguments: a wrong one need not wait for it
 
-    predictor = load_predictor(source.path, settings.device, settings.precision, settings.runtime)
+    predictor = load_predictor(
+        source.path, settings.device, settings.precision, settings.runtime, cache=settings.cache_dir
+    )
     model = LoadedModel.of(source.name, predictor)
     for path, target in zip(args.pictures, targets, strict=True):
         picture, inference = _propose(path, predictor, query, settings)

@@ -3,77 +3,85 @@
 import importlib.util
 import threading
 import time
+from collections.abc import Callable
 
+import numpy as np
 import pytest
 import torch
 
-from model import execution
+from model import execution, torch_execution
 from model.config import ModelConfig
-from model.cores import usable_cores
+from model.cores import default_threads
 from model.errors import DeviceError, MissingExtra
-from model.execution import OpenVINOExecution, TorchExecution, choose_lanes, choose_runtime, default_threads
+from model.execution import choose_lanes, choose_runtime
 from model.network.network import build_network
+from model.structures import Selection
+from model.torch_execution import TorchExecution
 
-CPU, GPU = torch.device("cpu"), torch.device("cuda")
+CPU = torch.device("cpu")
 PATIENCE_S = 30
 
 
 def test_openvino_is_taken_on_a_cpu_where_it_is_installed(monkeypatch: pytest.MonkeyPatch):
     installed = importlib.util.find_spec("openvino") is not None
-    assert choose_runtime("auto", CPU) == ("openvino" if installed else "torch")
+    assert choose_runtime("auto", "cpu") == ("openvino" if installed else "torch")
     monkeypatch.setattr(execution.importlib.util, "find_spec", lambda name: None)
-    assert choose_runtime("auto", CPU) == "torch"
+    assert choose_runtime("auto", "cpu") == "torch"
     with pytest.raises(MissingExtra, match=r"runtime 'openvino' needs its extra: pip install '.*\[openvino\]'"):
-        choose_runtime("openvino", CPU)
+        choose_runtime("openvino", "cpu")
 
 
 def test_torch_computes_on_a_gpu_and_what_openvino_cannot(monkeypatch: pytest.MonkeyPatch):
-    assert choose_runtime("auto", GPU) == "torch"
+    assert choose_runtime("auto", "cuda") == "torch"
     with pytest.raises(DeviceError, match="runtime 'openvino' computes on the CPU, not on cuda"):
-        choose_runtime("openvino", GPU)
+        choose_runtime("openvino", "cuda")
     monkeypatch.setattr(execution, "multiplies_bf16", lambda device: False)
-    assert choose_runtime("auto", CPU, torch.bfloat16) == "torch"
+    assert choose_runtime("auto", "cpu", "bf16") == "torch"
     with pytest.raises(DeviceError, match="computes in bf16 only where the processor does"):
-        choose_runtime("openvino", CPU, torch.bfloat16)
+        choose_runtime("openvino", "cpu", "bf16")
 
 
 def test_a_runtime_that_there_is_not_is_named():
     with pytest.raises(DeviceError, match="runtime 'onnx' is none of auto, torch, openvino"):
-        choose_runtime("onnx", CPU)
+        choose_runtime("onnx", "cpu")
 
 
 def test_a_cpu_has_a_lane_for_each_core_and_a_gpu_has_one(monkeypatch: pytest.MonkeyPatch):
-    assert choose_lanes(0, CPU) == min(default_threads(), 8)
-    assert (choose_lanes(3, CPU), choose_lanes(0, GPU), choose_lanes(3, GPU)) == (3, 1, 1)
+    assert choose_lanes(0, "cpu") == min(default_threads(), 8)
+    assert (choose_lanes(3, "cpu"), choose_lanes(0, "cuda"), choose_lanes(3, "cuda")) == (3, 1, 1)
     monkeypatch.setattr(execution, "default_threads", lambda: 64)
-    assert choose_lanes(0, CPU) == 8
+    assert choose_lanes(0, "cpu") == 8
 
 
-def test_threads_are_no_more_than_cores_and_no_more_than_torch_was_told(monkeypatch: pytest.MonkeyPatch):
-    told = torch.get_num_threads()
-    assert default_threads() == min(told, usable_cores())
-    monkeypatch.setattr(execution, "usable_cores", lambda: told + 1)
-    assert default_threads() == told
-    monkeypatch.setattr(execution, "usable_cores", lambda: 1)
-    assert default_threads() == 1
+def torch_run(config: ModelConfig, lanes: int) -> TorchExecution:
+    return TorchExecution(build_network(config).eval(), CPU, lanes, config.selection, None)
 
 
-def threads_of(run: TorchExecution | OpenVINOExecution, *, alone: bool) -> int:
-    """How many threads torch takes in a thread of its own, in which the execution has been asked for its network."""
+def blank(run: TorchExecution, *, alone: bool) -> None:
+    pixels, contents = np.zeros((1, 96, 96, 3), dtype=np.uint8), np.array([[96, 96]], dtype=np.float32)
+    run.propose(pixels, contents, [Selection()], alone=alone)
+
+
+def in_another_thread(ask: Callable[[], int]) -> int:
     found: list[int] = []
-
-    def ask() -> None:
-        run.network(alone=alone)
-        found.append(torch.get_num_threads())
-
-    thread = threading.Thread(target=ask)
+    thread = threading.Thread(target=lambda: found.append(ask()))
     thread.start()
     thread.join()
     return found[0]
 
 
+def threads_of(run: TorchExecution, *, alone: bool) -> int:
+    """How many threads torch takes in a thread of its own, which has called."""
+
+    def ask() -> int:
+        blank(run, alone=alone)
+        return torch.get_num_threads()
+
+    return in_another_thread(ask)
+
+
 def test_a_lone_call_has_all_cores_and_several_share_them(tiny_config: ModelConfig):
-    run = TorchExecution(build_network(tiny_config), CPU, lanes=2)
+    run = torch_run(tiny_config, lanes=2)
     assert (run.runtime, run.lanes) == ("torch fp32", 2)
     whole = default_threads()
     assert threads_of(run, alone=True) == whole
@@ -81,15 +89,20 @@ def test_a_lone_call_has_all_cores_and_several_share_them(tiny_config: ModelConf
     assert torch.get_num_threads() == whole, "other threads keep theirs"
 
 
-def test_one_lane_leaves_the_number_of_threads_as_it_is(tiny_config: ModelConfig):
+def test_one_lane_leaves_the_number_of_threads_as_it_is(tiny_config: ModelConfig, monkeypatch: pytest.MonkeyPatch):
     before = torch.get_num_threads()
-    TorchExecution(build_network(tiny_config), CPU, lanes=1).network(alone=True)
+    monkeypatch.setattr(torch_execution.torch, "set_num_threads", lambda count: pytest.fail("set"))
+    blank(torch_run(tiny_config, lanes=1), alone=True)
     assert torch.get_num_threads() == before
 
 
 def test_calls_that_come_together_share_the_processor_once_that_is_warm(tiny_config: ModelConfig):
     pytest.importorskip("openvino")
-    run = OpenVINOExecution(build_network(tiny_config).eval(), torch.float32, 2, tiny_config.input.canvases)
+    from model.network.openvino_graphs import convert
+    from model.openvino_execution import OpenVINOExecution
+
+    graphs = convert(build_network(tiny_config).eval())
+    run = OpenVINOExecution(tiny_config, graphs, "fp32", 2, None)
     assert (run.runtime, run.lanes) == ("openvino fp32", 2)
     whole = run.network(alone=True)
     assert run.network(alone=True) is whole

@@ -8,11 +8,11 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from model.calibration import Calibration
 from model.checkpoints.checkpoint import Checkpoint, file_sha256, load_checkpoint, save_checkpoint
 from model.checkpoints.restore import restore_network
 from model.config import ModelConfig
 from model.errors import CheckpointError
-from model.network.calibration import Calibration
 from model.network.network import build_network
 
 

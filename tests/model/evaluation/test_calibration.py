@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
+from model.calibration import Calibration
 from model.evaluation.calibration import calibrated, cross_fitted, fit_calibration
 from model.evaluation.coverage import Coverage
 from model.evaluation.reliability import measure_reliability
-from model.network.calibration import Calibration
 
 
 def drawn(curve: Calibration, count: int = 40_000, seed: int = 0) -> Coverage:

@@ -5,7 +5,8 @@ from torchvision.models.detection.image_list import ImageList
 
 from model.config import AnchorConfig
 from model.errors import ConfigError
-from model.network.anchors import AnchorGenerator, cell_anchors
+from model.host.anchors import cell_anchors
+from model.network.anchors import AnchorGenerator
 from model.structures import Canvas
 
 # What py-faster-rcnn's generate_anchors() returns for base size 16, ratios 0.5, 1, 2 and scales 8, 16, 32: inclusive
@@ -47,7 +48,7 @@ def test_the_nine_anchors_are_those_of_the_papers_code():
 
 def test_paper_anchors_repeat_every_stride():
     (level,) = AnchorGenerator(paper_config(), (16,))(Canvas(64, 48), ((3, 4),), torch.device("cpu"))
-    first = cell_anchors(paper_config(), (128.0, 256.0, 512.0), 16)
+    first = torch.from_numpy(cell_anchors(paper_config(), (128.0, 256.0, 512.0), 16))
     place = 1 * 4 + 2  # row 1, column 2
     assert level.boxes.shape == (3 * 4 * 9, 4)
     assert torch.equal(level.boxes[place * 9 : place * 9 + 9], first + torch.tensor([32.0, 16.0, 32.0, 16.0]))
@@ -81,7 +82,7 @@ def test_equal_to_torchvision_on_every_level(canvas: Canvas):
 
 def test_area_is_the_size_squared_whatever_the_ratio():
     config = AnchorConfig(sizes=((10.0, 37.5),), aspect_ratios=(0.25, 1.0, 3.0), convention="centred")
-    boxes = cell_anchors(config, (10.0, 37.5), 8)
+    boxes = torch.from_numpy(cell_anchors(config, (10.0, 37.5), 8))
     sides = boxes[:, 2:] - boxes[:, :2]
     torch.testing.assert_close(sides.prod(dim=1), torch.tensor([100.0, 1406.25]).repeat(3))
     torch.testing.assert_close(sides[:, 1] / sides[:, 0], torch.tensor([0.25, 0.25, 1, 1, 3, 3]))

@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torchvision.models.detection._utils import BoxCoder
 
-from model.network.box_coding import SCALE_CLAMP, decode_deltas, decode_planes, encode_boxes
+from model.host.box_planes import SCALE_CLAMP, decode_planes
+from model.network.box_coding import decode_deltas, encode_boxes
 
 coordinates = st.floats(-500, 1500, width=32)
 sides = st.floats(1, 800, width=32)

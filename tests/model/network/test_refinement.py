@@ -2,7 +2,7 @@ import torch
 from torchvision.ops import roi_align
 
 from model.config import RefinementConfig
-from model.network.refinement import RefinementHead
+from model.network.refinement import RefinementHead, as_table
 
 STRIDES = (8, 16, 32)
 MAPS = ((40, 48), (20, 24), (10, 12))
@@ -16,6 +16,13 @@ def maps(pictures: int = 2, channels: int = 4) -> list[torch.Tensor]:
     return [torch.randn(pictures, channels, *shape) for shape in MAPS]
 
 
+def sample(
+    layer: RefinementHead, features: list[torch.Tensor], boxes: torch.Tensor, pictures: torch.Tensor
+) -> torch.Tensor:
+    table, shapes = as_table([level.permute(0, 2, 3, 1) for level in features])
+    return layer._sample(table, shapes, boxes, pictures, len(features[0]))
+
+
 def test_sampling_is_roi_align_with_one_point_a_bin():
     # 40 px: sampled from stride 8, far enough from the border that no point leaves the map
     boxes = torch.rand(50, 2) * torch.tensor([260.0, 200]) + 40
@@ -23,7 +30,7 @@ def test_sampling_is_roi_align_with_one_point_a_bin():
     pictures = torch.randint(0, 2, (50,))
     features = maps()
     for grid in (5, 7):
-        sampled = head(grid)._sample(features, boxes, pictures).reshape(50, grid, grid, 4)
+        sampled = sample(head(grid), features, boxes, pictures).reshape(50, grid, grid, 4)
         # a grid of P points in steps of a quarter of the box is the middles of P bins in a box P / 4 times as large
         middles, sides = (boxes[:, :2] + boxes[:, 2:]) / 2, (boxes[:, 2:] - boxes[:, :2]) * grid / 4
         rois = torch.cat([pictures[:, None].float(), middles - sides / 2, middles + sides / 2], dim=1)
@@ -33,7 +40,7 @@ def test_sampling_is_roi_align_with_one_point_a_bin():
 
 def test_boxes_are_sampled_from_the_level_of_their_size():
     boxes = torch.tensor([[0.0, 0, 48, 48], [0, 0, 96, 96], [0, 0, 192, 192], [0, 0, 384, 300], [0, 0, 2, 1]])
-    assert head()._levels(boxes, 3).tolist() == [0, 1, 2, 2, 0]
+    assert head()._levels(boxes).tolist() == [0, 1, 2, 2, 0]
 
 
 def test_a_box_gets_the_same_answer_alone_and_among_others():
@@ -52,7 +59,7 @@ def test_a_box_gets_the_same_answer_alone_and_among_others():
 def test_points_beyond_the_picture_read_its_border():
     layer = head(grid=5)
     features = [torch.full((1, 4, *shape), float(level)) for level, shape in enumerate(MAPS)]
-    sampled = layer._sample(features, torch.tensor([[-500.0, -500, 900, 900]]), torch.tensor([0]))
+    sampled = sample(layer, features, torch.tensor([[-500.0, -500, 900, 900]]), torch.tensor([0]))
     assert torch.equal(sampled, torch.full((1, 100), 2.0))
 
 

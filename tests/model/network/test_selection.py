@@ -1,8 +1,8 @@
 import torch
 
+from model.calibration import Calibration
 from model.config import SelectionConfig
 from model.network.anchors import LevelAnchors
-from model.network.calibration import Calibration
 from model.network.rpn import ScoredAnchors
 from model.network.selection import SelectedBoxes, select_proposals
 from model.structures import Selection

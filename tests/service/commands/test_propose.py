@@ -13,7 +13,7 @@ from tests.service.fakes import FakePredictor, picture
 
 @pytest.fixture(autouse=True)
 def _fake(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(app, "load_predictor", lambda path, device, precision, runtime: FakePredictor())
+    monkeypatch.setattr(app, "load_predictor", lambda path, device, precision, runtime, cache: FakePredictor())
 
 
 @pytest.fixture

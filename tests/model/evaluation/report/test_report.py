@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from model.calibration import Calibration
 from model.checkpoints.checkpoint import Checkpoint
 from model.config import ModelConfig
 from model.evaluation.findings import Findings, judge
@@ -13,7 +14,6 @@ from model.evaluation.report.exhibit import judge_pictures
 from model.evaluation.report.gallery import FOUND, MISSED, PROPOSED, draw_exhibit
 from model.evaluation.report.report import write_report
 from model.evaluation.training_log import TrainingLog
-from model.network.calibration import Calibration
 from model.structures import Proposals
 from model.training.annotations import AnnotatedPicture, read_annotations
 from tests.scenes import write_coco

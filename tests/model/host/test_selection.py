@@ -8,10 +8,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from model.calibration import Calibration
 from model.config import SelectionConfig
-from model.network import candidates, device_selection, host_selection
+from model.host import candidates
+from model.network import device_selection, selection
 from model.network.anchors import LevelAnchors
-from model.network.calibration import Calibration
 from model.network.refinement import RefinedBoxes
 from model.network.rpn import ScoredAnchors
 from model.network.selected_boxes import SelectedBoxes
@@ -74,7 +75,7 @@ def test_proposals_are_those_of_the_device(given_pictures, config, wanted, curve
     levels, sizes, random, share = given_pictures
     given_anchors = scored(levels, len(sizes), random, share)
     arguments = (given_anchors, sizes, config, wanted[: len(sizes)], curve)
-    found = host_selection.select_proposals(*arguments)
+    found = selection.select_proposals(*arguments)
     assert_alike(found, device_selection.select_proposals(*arguments))
     for n, one in enumerate(found):
         alone = replace(
@@ -82,9 +83,9 @@ def test_proposals_are_those_of_the_device(given_pictures, config, wanted, curve
             logits=[level[n : n + 1] for level in given_anchors.logits],
             deltas=[level[n : n + 1] for level in given_anchors.deltas],
         )
-        [single] = host_selection.select_proposals(alone, sizes[n : n + 1], config, [wanted[n]], curve)
+        [single] = selection.select_proposals(alone, sizes[n : n + 1], config, [wanted[n]], curve)
         assert torch.equal(single.boxes, one.boxes)
-        # a calibration is computed in torch, whose last bit depends on the place in the tensor
+        # numpy's log, too, may round its last bit by the place in the array
         torch.testing.assert_close(single.scores, one.scores, rtol=1e-6 if curve else 0, atol=0)
 
 
@@ -97,7 +98,7 @@ def test_so_is_what_the_second_stage_found(given_pictures, config, wanted, curve
         anchors = scored([int(random.integers(1, 300))], 1, random, share)
         refined.append(RefinedBoxes(anchors.anchors[0].boxes, anchors.logits[0][0]))
     arguments = (refined, sizes, config, wanted[: len(sizes)], curve)
-    assert_alike(host_selection.select_refined(*arguments), device_selection.select_refined(*arguments))
+    assert_alike(selection.select_refined(*arguments), device_selection.select_refined(*arguments))
 
 
 @settings(max_examples=50, deadline=None)
@@ -111,7 +112,7 @@ def test_of_logits_that_are_alike_as_many_are_taken(given_pictures, config, deci
     ]  # none is dropped for its side
     arguments = (given_anchors, sizes, replace(config, min_side=0.0), [Selection(top_n=1000, nms_iou=1.0)] * len(sizes))
     for ours, theirs in zip(
-        host_selection.select_proposals(*arguments), device_selection.select_proposals(*arguments), strict=True
+        selection.select_proposals(*arguments), device_selection.select_proposals(*arguments), strict=True
     ):
         torch.testing.assert_close(ours.scores, theirs.scores, rtol=1e-5, atol=1e-6)
 
@@ -128,7 +129,7 @@ def test_a_network_that_computes_in_bfloat16():
     )
     rest = (torch.full((2, 2), CANVAS), SelectionConfig(), [Selection()] * 2)
     for narrow, wide in zip(
-        host_selection.select_proposals(halved, *rest), host_selection.select_proposals(widened, *rest), strict=True
+        selection.select_proposals(halved, *rest), selection.select_proposals(widened, *rest), strict=True
     ):
         assert torch.equal(narrow.boxes, wide.boxes)
         assert torch.equal(narrow.scores, wide.scores)
@@ -138,7 +139,7 @@ def test_what_is_given_stays_as_it_is():
     given_anchors = scored([60], 1, np.random.default_rng(1), 0.1)
     before = given_anchors.logits[0].clone()
     given_anchors.deltas[0].requires_grad_()
-    host_selection.select_proposals(given_anchors, torch.tensor([[50.0, 50.0]]), SelectionConfig(), [Selection()])
+    selection.select_proposals(given_anchors, torch.tensor([[50.0, 50.0]]), SelectionConfig(), [Selection()])
     torch.testing.assert_close(given_anchors.logits[0], before, rtol=0, atol=0, equal_nan=True)
 
 

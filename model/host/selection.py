@@ -1,4 +1,4 @@
-"""Selection on the host, in NumPy: for a CPU, where starting a torch operation costs more than these tensors do.
+"""Selection in NumPy: for a CPU, where starting a torch operation costs more than these tensors do.
 
 `model.network.selection` says what is selected.
 """
@@ -6,17 +6,13 @@
 from collections.abc import Sequence
 
 import numpy as np
-import torch
-from torch import Tensor
 
+from model.calibration import Calibration
 from model.config import SelectionConfig
-from model.network.calibration import Calibration
-from model.network.candidates import Candidates, anchor_candidates, refined_candidates
-from model.network.refinement import RefinedBoxes
-from model.network.rpn import ScoredAnchors
-from model.network.selected_boxes import SelectedBoxes
-from model.network.suppression import BoolArray, IndexArray, suppress
-from model.structures import FloatArray, Selection
+from model.host.candidates import Candidates, anchor_candidates, refined_candidates
+from model.host.scored import RefinedBoxes, ScoredAnchors
+from model.host.suppression import BoolArray, IndexArray, suppress
+from model.structures import FloatArray, Proposals, Selection
 
 # Up to so many boxes of a batch go through NMS together: it then costs about as much as for one picture. Of more, each
 # picture goes alone, and no further than its caller's limit.
@@ -25,23 +21,26 @@ _TOGETHER = 2048
 
 def select_proposals(
     scored: ScoredAnchors,
-    contents: Tensor,
+    contents: FloatArray,
     config: SelectionConfig,
     selections: Sequence[Selection],
     calibration: Calibration | None = None,
-) -> list[SelectedBoxes]:
-    """As `model.network.selection.select_proposals`: one pass for the whole batch up to NMS."""
+) -> list[Proposals]:
+    """Each picture's proposals on its canvas, as `model.network.selection.select_proposals`: up to NMS in one pass.
+
+    ``contents``: float32 (N, 2), the (width, height) that each picture covers.
+    """
     with np.errstate(all="ignore"):  # what is not finite is dropped in the end, not warned of
         return _select(anchor_candidates(scored, contents, config.pre_nms_top_n), config, selections, calibration)
 
 
 def select_refined(
     refined: Sequence[RefinedBoxes],
-    contents: Tensor,
+    contents: FloatArray,
     config: SelectionConfig,
     selections: Sequence[Selection],
     calibration: Calibration | None = None,
-) -> list[SelectedBoxes]:
+) -> list[Proposals]:
     """As `model.network.selection.select_refined`."""
     with np.errstate(all="ignore"):
         return _select(refined_candidates(refined, contents), config, selections, calibration)
@@ -49,7 +48,7 @@ def select_refined(
 
 def _select(
     candidates: Candidates, config: SelectionConfig, selections: Sequence[Selection], calibration: Calibration | None
-) -> list[SelectedBoxes]:
+) -> list[Proposals]:
     scores = _sigmoid(candidates.logits)
     kept = (_sound(candidates, config) & _high(candidates, scores, config, selections, calibration)).nonzero()[0]
     # highest first, all pictures mixed: each one's boxes are in its own order
@@ -120,17 +119,14 @@ def _suppress(
 
 def _serve(
     boxes: FloatArray, scores: FloatArray, survivors: IndexArray, limit: int, calibration: Calibration | None
-) -> SelectedBoxes:
+) -> Proposals:
     top = survivors[:limit]
     served = _served(scores.take(top), calibration)
     # A curve that rises may still fall by its last bit where two scores are neighbours: the order is the network's.
     np.minimum.accumulate(served, out=served)
     rows = np.ascontiguousarray(boxes.take(top, axis=1).T)
-    return SelectedBoxes(torch.from_numpy(rows), torch.from_numpy(served), truncated=len(survivors) > limit)
+    return Proposals(rows, served, truncated=len(survivors) > limit)
 
 
 def _served(scores: FloatArray, calibration: Calibration | None) -> FloatArray:
-    if calibration is None:
-        return scores
-    served: FloatArray = calibration(torch.from_numpy(scores)).numpy()
-    return served
+    return scores if calibration is None else calibration.on_host(scores)

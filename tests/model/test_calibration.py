@@ -1,12 +1,13 @@
 import math
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from model.calibration import Calibration
 from model.errors import ConfigError
-from model.network.calibration import Calibration
 
 
 def test_by_hand():
@@ -25,6 +26,7 @@ def test_it_rises_within_0_and_1_and_ends_finite(low: float, high: float, offset
         assert chances.isfinite().all()
         assert ((chances >= 0) & (chances <= 1)).all()
         assert (chances.diff() >= -1e-6).all()
+        np.testing.assert_allclose(curve.on_host(scores.numpy()), chances.numpy(), rtol=1e-5, atol=1e-7)
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torchvision.ops import nms
 
-from model.network.suppression import suppress
+from model.host.suppression import suppress
 
 ious = st.sampled_from([0.0, 0.1, 0.3, 0.5, 0.7, 0.8, 0.95, 1.0])
 

@@ -9,13 +9,11 @@ from functools import lru_cache
 from itertools import accumulate, pairwise
 
 import numpy as np
-from torch import Tensor
 
-from model.network.anchors import LevelAnchors
-from model.network.box_coding import decode_planes
-from model.network.refinement import RefinedBoxes
-from model.network.rpn import ScoredAnchors
-from model.network.suppression import BoolArray, IndexArray
+from model.host.anchors import LevelAnchors
+from model.host.box_planes import decode_planes
+from model.host.scored import RefinedBoxes, ScoredAnchors
+from model.host.suppression import BoolArray, IndexArray
 from model.structures import FloatArray
 
 _NEVER = -np.inf  # the logit of an anchor that does not compete
@@ -45,7 +43,7 @@ class Candidates:
     groups: IndexArray
 
 
-def anchor_candidates(scored: ScoredAnchors, contents: Tensor, top_n: int) -> Candidates:
+def anchor_candidates(scored: ScoredAnchors, contents: FloatArray, top_n: int) -> Candidates:
     """The ``top_n`` highest anchors of each level and picture, without those in the padding; a group is a level."""
     levels = tuple(scored.anchors)
     joined = _joined(levels)
@@ -58,18 +56,18 @@ def anchor_candidates(scored: ScoredAnchors, contents: Tensor, top_n: int) -> Ca
         places = _highest_of_levels(logits, joined.bounds, top_n)
         top = logits.take(layout.in_batch(places))
     boxes = decode_planes(_deltas(scored, places), joined.boxes.take(layout.in_picture(places), axis=1))
-    _clip(boxes.reshape(4, len(logits), -1), contents.numpy())
+    _clip(boxes.reshape(4, len(logits), -1), contents)
     return Candidates(boxes, top, np.isfinite(top), layout.pictures, layout.groups)
 
 
-def refined_candidates(refined: Sequence[RefinedBoxes], contents: Tensor) -> Candidates:
+def refined_candidates(refined: Sequence[RefinedBoxes], contents: FloatArray) -> Candidates:
     """All boxes of the second stage; a group is a picture."""
     planes = []
-    for found, size in zip(refined, contents.numpy(), strict=True):
-        boxes = np.array(_array(found.boxes).T, order="C")
+    for found, size in zip(refined, contents, strict=True):
+        boxes = np.array(found.boxes.T, order="C")
         _clip(boxes[:, None], size[None])
         planes.append(boxes)
-    logits = np.concatenate([_array(found.logits) for found in refined])
+    logits = np.concatenate([found.logits for found in refined])
     pictures = np.arange(len(planes)).repeat([boxes.shape[1] for boxes in planes])
     return Candidates(np.concatenate(planes, axis=1), logits, np.isfinite(logits), pictures, pictures)
 
@@ -85,8 +83,8 @@ class _JoinedAnchors:
 
 @lru_cache(maxsize=_KEPT)
 def _joined(levels: tuple[LevelAnchors, ...]) -> _JoinedAnchors:
-    boxes = np.concatenate([level.boxes.numpy().T for level in levels], axis=1)
-    centres = np.concatenate([level.centres.numpy().T for level in levels], axis=1)
+    boxes = np.concatenate([level.boxes.T for level in levels], axis=1)
+    centres = np.concatenate([level.centres.T for level in levels], axis=1)
     bounds = accumulate((len(level.boxes) for level in levels), initial=0)
     return _JoinedAnchors(np.ascontiguousarray(boxes), np.ascontiguousarray(centres), tuple(bounds))
 
@@ -133,15 +131,9 @@ def _layout(count: int, bounds: tuple[int, ...], taken: tuple[int, ...]) -> _Lay
     return _Layout(pictures, pictures * len(taken) + levels, np.array(bounds).take(levels), pictures * bounds[-1])
 
 
-def _array(tensor: Tensor) -> FloatArray:
-    """The tensor's own memory; bfloat16, for which NumPy has no type, is converted."""
-    values: FloatArray = tensor.detach().float().numpy()
-    return values
-
-
-def _logits_inside(scored: ScoredAnchors, levels: tuple[LevelAnchors, ...], contents: Tensor) -> FloatArray:
+def _logits_inside(scored: ScoredAnchors, levels: tuple[LevelAnchors, ...], contents: FloatArray) -> FloatArray:
     """The logits of all levels (N, R), those of anchors in a picture's padding minus infinity."""
-    logits = np.concatenate([_array(level) for level in scored.logits], axis=1)
+    logits = np.concatenate(scored.logits, axis=1)
     for row, (width, height) in zip(logits, contents.tolist(), strict=True):
         row[_padding(levels, width, height)] = _NEVER
     return logits
@@ -181,7 +173,7 @@ def _deltas(scored: ScoredAnchors, places: list[IndexArray]) -> FloatArray:
     for level, index in zip(scored.deltas, places, strict=True):
         count, total, _ = level.shape
         rows = index if count == 1 else index + np.arange(0, count * total, total)[:, None]
-        parts.append(_array(level).reshape(-1, 4).take(rows, axis=0))
+        parts.append(level.reshape(-1, 4).take(rows, axis=0))
     return np.ascontiguousarray(np.concatenate(parts, axis=1).reshape(-1, 4).T)
 
 

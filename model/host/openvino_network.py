@@ -1,0 +1,108 @@
+"""A network that OpenVINO computes: on a CPU it fuses and lays out what torch runs one by one.
+
+One compiled model serves every canvas. Normalisation, anchors and selection are NumPy's work.
+"""
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from model.config import ModelConfig
+from model.host.anchors import AnchorGenerator
+from model.host.graphs import Graphs
+from model.host.scored import RefinedBoxes, ScoredAnchors
+from model.structures import Canvas, FloatArray, PixelArray
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """How much of the processor a compiled model takes: ``calls`` at once, with ``threads`` among all of them."""
+
+    threads: int
+    calls: int = 1
+
+
+class OpenVINONetwork:
+    """Scores and refines, from as many threads as its share has calls.
+
+    ``precision``: fp32 or bf16, of the convolutions; the second stage is fp32, since it reckons with coordinates. What
+    `score` returns are views of the calling thread's own buffers, good until that thread's next call.
+
+    Raises:
+        ImportError: OpenVINO is not installed.
+    """
+
+    def __init__(self, config: ModelConfig, graphs: Graphs, share: Share, precision: str) -> None:
+        self.config = config
+        # The arithmetic of `model.network.normalisation`, so that both give the same to the last bit.
+        mean, std = (np.array(values, dtype=np.float32) for values in (config.input.mean, config.input.std))
+        self._scale: FloatArray = np.reciprocal(255 * std)
+        self._shift: FloatArray = -mean / std
+        self._anchors = AnchorGenerator(config.anchors, graphs.strides)
+        self._levels = len(graphs.strides)
+        self._convolutions = _Compiled(graphs.convolutions, share, "bf16" if precision == "bf16" else "f32")
+        self._refinement = None if graphs.refinement is None else _Compiled(graphs.refinement, share, "f32")
+
+    def score(self, pixels: PixelArray, contents: FloatArray) -> ScoredAnchors:
+        """Score every anchor of N pictures: pixels uint8 (N, H, W, 3), contents float32 (N, 2) as (width, height)."""
+        count, height, width, _ = pixels.shape
+        found = self._convolutions([self._normalised(pixels, contents)])
+        logits, deltas = found[: self._levels], found[self._levels : 2 * self._levels]
+        maps = tuple((int(level.shape[1]), int(level.shape[2])) for level in logits)
+        return ScoredAnchors(
+            [level.reshape(count, -1) for level in logits],
+            [level.reshape(count, -1, 4) for level in deltas],
+            self._anchors(Canvas(width=width, height=height), maps),
+            found[2 * self._levels :],
+        )
+
+    def refine(self, features: Sequence[FloatArray], boxes: FloatArray, logits: FloatArray) -> RefinedBoxes:
+        """The second stage on one picture's K boxes (K, 4) and logits (K,), as many as the config has at most.
+
+        ``features``: L times (H_l, W_l, C), of `score`.
+        """
+        assert self._refinement is not None
+        assert self.config.refinement is not None
+        table = np.concatenate([level.reshape(-1, level.shape[-1]) for level in features])
+        maps = np.array([level.shape[:2] for level in features], dtype=np.int64)
+        # The graph takes one number of boxes only; an empty one costs as much as any other and is dropped again.
+        given = np.zeros((self.config.refinement.proposals, 5), dtype=np.float32)
+        given[: len(boxes), :4], given[: len(boxes), 4] = boxes, logits
+        new_logits, moved = self._refinement([table, maps, np.ascontiguousarray(given[:, :4]), given[:, 4].copy()])
+        return RefinedBoxes(moved[: len(boxes)].copy(), new_logits[: len(boxes)].copy())
+
+    def _normalised(self, pixels: PixelArray, contents: FloatArray) -> FloatArray:
+        count, height, width, channels = pixels.shape
+        rows = pixels.reshape(count, height, -1).astype(np.float32)
+        rows *= np.tile(self._scale, width)  # a whole row at a time: NumPy is slow where the last axis is of three
+        rows += np.tile(self._shift, width)
+        pictures: FloatArray = rows.reshape(count, height, width, channels)
+        for picture, (right, bottom) in zip(pictures, contents.astype(int).tolist(), strict=True):
+            picture[bottom:] = 0
+            picture[:, right:] = 0
+        return pictures
+
+
+class _Compiled:
+    """A graph compiled for this processor; each thread that calls it has buffers of its own."""
+
+    def __init__(self, graph: Any, share: Share, precision: str) -> None:
+        from openvino import Core
+
+        options = {
+            "INFERENCE_PRECISION_HINT": precision,
+            "INFERENCE_NUM_THREADS": share.threads,
+            "NUM_STREAMS": share.calls,
+            "ENABLE_CPU_PINNING": False,  # or every process of a machine would take the same first cores
+        }
+        self._model = Core().compile_model(graph, "CPU", options)
+        self._own = threading.local()
+
+    def __call__(self, inputs: Sequence[Any]) -> list[FloatArray]:
+        if not hasattr(self._own, "request"):
+            self._own.request = self._model.create_infer_request()
+        found = self._own.request.infer(inputs, share_inputs=True, share_outputs=True)
+        return [found[port] for port in self._model.outputs]

@@ -1,0 +1,104 @@
+"""What is kept of a network is what was put there, or nothing."""
+
+import logging
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from model.config import ModelConfig, RefinementConfig
+from model.host import graphs
+from model.host.graphs import GraphFolder, Graphs
+from model.host.openvino_network import OpenVINONetwork, Share
+from model.network.network import build_network
+from model.network.openvino_graphs import convert
+
+pytest.importorskip("openvino")
+
+
+@pytest.fixture(scope="module")
+def cascade(tiny_config: ModelConfig) -> ModelConfig:
+    return replace(tiny_config, refinement=RefinementConfig(proposals=20, channels=8, hidden=16))
+
+
+@pytest.fixture(scope="module")
+def converted(cascade: ModelConfig) -> Graphs:
+    return convert(build_network(cascade).eval())
+
+
+def test_what_is_found_computes_as_what_was_kept(cascade: ModelConfig, converted: Graphs, tmp_path: Path):
+    folder = GraphFolder(tmp_path / "not" / "there" / "yet")
+    assert folder.find("sha256:1") is None
+    assert not folder.holds("sha256:1")
+    folder.keep("sha256:1", converted)
+    assert folder.holds("sha256:1")
+    found = folder.find("sha256:1")
+    assert found is not None
+    assert found.strides == converted.strides
+    pixels = np.random.default_rng(0).integers(0, 256, (1, 96, 64, 3), dtype=np.uint8)
+    contents = np.array([[64, 96]], dtype=np.float32)
+    boxes, logits = np.array([[3, 4, 50, 60]], dtype=np.float32), np.array([0.3], dtype=np.float32)
+    before, after = (OpenVINONetwork(cascade, one, Share(2), "fp32") for one in (converted, found))
+    scored = [network.score(pixels, contents) for network in (before, after)]
+    for ours, theirs in zip(scored[0].logits + scored[0].deltas, scored[1].logits + scored[1].deltas, strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-6)
+    features = [level[0] for level in scored[0].features]
+    np.testing.assert_allclose(
+        before.refine(features, boxes, logits).boxes, after.refine(features, boxes, logits).boxes, atol=1e-4
+    )
+
+
+def test_another_checkpoint_other_code_or_another_openvino_finds_nothing(
+    converted: Graphs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    folder = GraphFolder(tmp_path)
+    folder.keep("sha256:1", converted)
+    assert folder.find("sha256:2") is None
+    with monkeypatch.context() as patch:
+        patch.setattr(graphs, "_code", lambda: "other")
+        assert folder.find("sha256:1") is None
+    with monkeypatch.context() as patch:
+        patch.setattr(graphs.metadata, "version", lambda name: "0")
+        assert folder.find("sha256:1") is None
+    assert folder.find("sha256:1") is not None
+
+
+@pytest.mark.parametrize("damage", ["convolutions.xml", "facts.json"])
+def test_what_is_damaged_is_made_again(converted: Graphs, tmp_path: Path, damage: str):
+    folder = GraphFolder(tmp_path)
+    folder.keep("sha256:1", converted)
+    [file] = tmp_path.glob(f"*/{damage}")
+    file.write_text("{")
+    assert folder.find("sha256:1") is None
+    folder.keep("sha256:1", converted)
+    assert folder.find("sha256:1") is not None
+
+
+def test_where_nothing_can_be_written_it_is_said(converted: Graphs, tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    (tmp_path / "file").write_text("")
+    folder = GraphFolder(tmp_path / "file" / "folder")
+    assert not folder.writable
+    with caplog.at_level(logging.WARNING):
+        folder.keep("sha256:1", converted)
+    assert "cannot be kept" in caplog.text
+    assert folder.find("sha256:1") is None
+
+
+def test_two_processes_may_keep_the_same(converted: Graphs, tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    for _ in range(2):
+        GraphFolder(tmp_path).keep("sha256:1", converted)
+    assert len(list(tmp_path.iterdir())) == 1, "nothing half written is left"
+    assert not caplog.records
+
+
+def test_those_that_were_used_longest_ago_go_first(converted: Graphs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(graphs, "_KEPT", 2)
+    folder = GraphFolder(tmp_path)
+    for number, digest in enumerate(("a", "b")):
+        folder.keep(digest, converted)
+        os.utime(folder._place(digest), (number, number))
+    assert folder.find("a") is not None  # in use again
+    folder.keep("c", converted)
+    assert (folder.holds("a"), folder.holds("b"), folder.holds("c")) == (True, False, True)

@@ -1,0 +1,34 @@
+from pathlib import Path
+
+import pytest
+import torch
+
+from model.errors import DeviceError
+from model.precision import choose_precision, multiplies_bf16
+
+
+@pytest.mark.parametrize(
+    ("flags", "multiplies"), [("avx2 avx512f", False), ("avx512f avx512_bf16", True), ("amx_bf16 amx_tile", True)]
+)
+def test_the_processor_says_what_it_multiplies(tmp_path: Path, flags: str, multiplies: bool):
+    told = tmp_path / "cpuinfo"
+    told.write_text(f"processor\t: 0\nflags\t\t: fpu {flags}\nbugs\t\t: none\n")
+    assert multiplies_bf16("cpu", told) is multiplies
+
+
+def test_one_that_says_nothing_does_not(tmp_path: Path):
+    assert not multiplies_bf16("cpu", tmp_path / "missing")
+    (tmp_path / "cpuinfo").write_text("Features : fp asimd bf16\n")
+    assert not multiplies_bf16("cpu", tmp_path / "cpuinfo")
+
+
+def test_torch_says_the_same_of_this_one():
+    capabilities = torch.cpu.get_capabilities()
+    assert multiplies_bf16("cpu") is bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+
+
+def test_by_name():
+    assert (choose_precision("fp32", "cpu"), choose_precision("bf16", "cpu")) == ("fp32", "bf16")
+    assert choose_precision("auto", "cpu") == ("bf16" if multiplies_bf16("cpu") else "fp32")
+    with pytest.raises(DeviceError, match="precision 'fp8' is none of auto, fp32, bf16"):
+        choose_precision("fp8", "cpu")

@@ -1,0 +1,59 @@
+from pathlib import Path
+
+import pytest
+
+from model import preparation
+from model.checkpoints.checkpoint import Checkpoint, save_checkpoint
+from model.config import ModelConfig
+from model.errors import CheckpointError
+from model.network.network import build_network
+from model.predictor import Predictor
+from model.preparation import prepare, unprepared
+
+pytest.importorskip("openvino")
+
+
+@pytest.fixture
+def checkpoint(tiny_config: ModelConfig, tmp_path: Path) -> Path:
+    path = tmp_path / "tiny.safetensors"
+    save_checkpoint(Checkpoint("tiny", "1", tiny_config, build_network(tiny_config).state_dict()), path)
+    return path
+
+
+def missing(*paths: Path, cache: Path, device: str = "cpu", runtime: str = "auto") -> list[Path]:
+    return unprepared(paths, device=device, precision="fp32", runtime=runtime, cache=cache)
+
+
+def test_what_is_prepared_is_not_prepared_again(checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    cache = tmp_path / "cache"
+    assert missing(checkpoint, cache=cache) == [checkpoint]
+    assert prepare(checkpoint, cache)
+    assert missing(checkpoint, cache=cache) == []
+    assert not prepare(checkpoint, cache)
+    from model.network import openvino_graphs
+
+    monkeypatch.setattr(openvino_graphs, "convert", lambda network: pytest.fail("converted again"))
+    assert Predictor.load(checkpoint, device="cpu", cache=cache).runtime == "openvino fp32"
+
+
+def test_loading_prepares_what_is_not(checkpoint: Path, tmp_path: Path):
+    Predictor.load(checkpoint, device="cpu", precision="fp32", cache=tmp_path / "cache")
+    assert missing(checkpoint, cache=tmp_path / "cache") == []
+
+
+def test_nothing_is_prepared_for_torch_nor_for_a_folder_that_cannot_be_written_to(checkpoint: Path, tmp_path: Path):
+    assert missing(checkpoint, cache=tmp_path / "cache", runtime="torch") == []
+    assert missing(checkpoint, cache=tmp_path / "cache", device="cuda") == []
+    (tmp_path / "file").write_text("")
+    assert missing(checkpoint, cache=tmp_path / "file" / "cache") == []
+    with pytest.raises(PermissionError):
+        prepare(checkpoint, tmp_path / "file" / "cache")
+    assert Predictor.load(checkpoint, device="cpu", precision="fp32", cache=tmp_path / "file" / "cache").lanes == 1
+
+
+def test_a_bad_checkpoint_is_for_its_loading_to_name(tmp_path: Path):
+    bad = tmp_path / "bad.safetensors"
+    bad.write_bytes(b"nothing")
+    assert missing(bad, tmp_path / "none.safetensors", cache=tmp_path / "cache") == []
+    with pytest.raises(CheckpointError, match="truncated"):
+        preparation.prepare(bad, tmp_path / "cache")
