@@ -48,6 +48,10 @@ ENV PATH=/venv/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     NVIDIA_VISIBLE_DEVICES=all \
     NVIDIA_DRIVER_CAPABILITIES=compute,utility
+# The shipped networks as a CPU computes them, so that no start has to convert them. For other models mount a folder here
+# that the service can write to.
+ENV RPN_CACHE_DIR=/var/lib/region-proposal-service
+RUN rpn weights prepare --cache "$RPN_CACHE_DIR" /venv/lib/python3*/site-packages/weights/*.safetensors
 USER 10001:10001
 WORKDIR /home/rpn
 EXPOSE 8000

@@ -10,6 +10,8 @@ TORCH_CPU_INDEX ?= https://download.pytorch.org/whl/cpu
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+# What a first start would do, and take ten seconds for: the shipped networks as a CPU computes them, into the user's cache.
+PREPARE = $(BIN)/rpn weights prepare weights/*.safetensors > /dev/null || true
 
 .DEFAULT_GOAL := help
 .PHONY: help serve test bench soak lint format lock install install-dev image-check clean
@@ -44,10 +46,12 @@ install-dev: $(VENV)/.installed-dev-$(TORCH) ## the locked development dependenc
 # A stamp per lock: a second run installs nothing and starts at once.
 $(VENV)/.installed-%: requirements.txt pyproject.toml | $(VENV)/bin/python
 	$(MAKE) --no-print-directory install-lock-$* LOCK=requirements.txt
+	$(PREPARE)
 	@touch $@
 
 $(VENV)/.installed-dev-%: requirements-dev.txt pyproject.toml | $(VENV)/bin/python
 	$(MAKE) --no-print-directory install-lock-$* LOCK=requirements-dev.txt
+	$(PREPARE)
 	@touch $@ $(VENV)/.installed-$*
 
 .PHONY: install-lock-cuda install-lock-cpu

@@ -36,6 +36,16 @@ def test_a_photograph_comes_back_as_ranked_boxes(server: str, photographs: dict[
     assert (boxes[:, 2:] > boxes[:, :2]).all()
 
 
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="only Linux tells what a process has loaded")
+@pytest.mark.parametrize("runtime", ["openvino", "torch"])
+def test_only_a_process_that_computes_with_torch_has_loaded_it(tmp_path: Path, runtime: str):
+    with serving(tmp_path / "log", RPN_RUNTIME=runtime, RPN_DEVICE="cpu", RPN_PRECISION="fp32") as (process, address):
+        assert httpx.get(f"{address}/models").json()["models"][0]["runtime"] == f"{runtime} fp32"
+        loaded = Path(f"/proc/{process.pid}/maps").read_text()
+    assert ("libtorch" in loaded) == (runtime == "torch")
+    assert ("openvino" in loaded) == (runtime == "openvino")
+
+
 def test_the_network_is_trained(server: str, photographs: dict[str, bytes]):
     """Of its ten best boxes one must cover the cat, which fills most of the photograph."""
     answer = httpx.post(f"{server}/propose?top_n=10", files={"image": photographs["cat"]}).json()

@@ -62,7 +62,7 @@ def test_every_setting_has_a_row_with_a_description():
     rows = setting_rows()
     assert [row.name for row in rows] == [f"RPN_{name.upper()}" for name in Settings.model_fields]
     assert all(row.description.endswith(".") for row in rows)
-    assert all(row.type in {"int", "float", "str", "list", "choice"} for row in rows)
+    assert all(row.type in {"int", "float", "str", "list", "path", "choice"} for row in rows)
 
 
 def test_current_values_are_spelt_as_the_environment_spells_them():

@@ -193,3 +193,14 @@ def test_what_cannot_be_done_is_one_line(run: Path, data: Path, tmp_path: Path, 
     (lost / "images" / "scene_1.png").unlink()
     assert "scene_1.png is not there" in fault(capsys, "train", "--data", lost, "--out", out)
     assert not out.exists(), "nothing is written before the arguments are known to be good"
+
+
+def test_prepare_converts_what_is_not_there(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    pytest.importorskip("openvino")
+    command = ["weights", "prepare", "--cache", str(tmp_path / "cache"), str(run / "last.safetensors")]
+    for said in ("converted", "there already"):
+        assert cli.main(command) == 0
+        assert capsys.readouterr().out == f"{run / 'last.safetensors'}: {said}\n"
+    (tmp_path / "file").write_text("")
+    command[3] = str(tmp_path / "file" / "cache")
+    assert "cache: cannot be written to" in fault(capsys, *command)
