@@ -60,19 +60,23 @@ class OpenVINONetwork:
         )
 
     def refine(self, features: Sequence[FloatArray], boxes: FloatArray, logits: FloatArray) -> RefinedBoxes:
-        """The second stage on one picture's K boxes (K, 4) and logits (K,), as many as the config has at most.
+        """The second stage on one picture's K boxes (K, 4) and logits (K,).
 
         ``features``: L times (H_l, W_l, C), of `score`.
         """
         assert self._refinement is not None
-        assert self.config.refinement is not None
         table = np.concatenate([level.reshape(-1, level.shape[-1]) for level in features])
         maps = np.array([level.shape[:2] for level in features], dtype=np.int64)
         # The graph takes one number of boxes only; an empty one costs as much as any other and is dropped again.
-        given = np.zeros((self.config.refinement.proposals, 5), dtype=np.float32)
-        given[: len(boxes), :4], given[: len(boxes), 4] = boxes, logits
-        new_logits, moved = self._refinement([table, maps, np.ascontiguousarray(given[:, :4]), given[:, 4].copy()])
-        return RefinedBoxes(moved[: len(boxes)].copy(), new_logits[: len(boxes)].copy())
+        (at_once,) = self._refinement.input_shape(3)
+        room = -(-len(boxes) // at_once) * at_once
+        given_boxes, given_logits = np.zeros((room, 4), dtype=np.float32), np.zeros(room, dtype=np.float32)
+        given_boxes[: len(boxes)], given_logits[: len(boxes)] = boxes, logits
+        moved, new_logits = np.empty_like(given_boxes), np.empty_like(given_logits)
+        for start in range(0, room, at_once):
+            part = slice(start, start + at_once)
+            new_logits[part], moved[part] = self._refinement([table, maps, given_boxes[part], given_logits[part]])
+        return RefinedBoxes(moved[: len(boxes)], new_logits[: len(boxes)])
 
     def _normalised(self, pixels: PixelArray, contents: FloatArray) -> FloatArray:
         count, height, width, channels = pixels.shape
@@ -100,6 +104,10 @@ class _Compiled:
         }
         self._model = Core().compile_model(graph, "CPU", options)
         self._own = threading.local()
+
+    def input_shape(self, number: int) -> tuple[int, ...]:
+        """The shape of an input that has one."""
+        return tuple(self._model.inputs[number].shape)
 
     def __call__(self, inputs: Sequence[Any]) -> list[FloatArray]:
         if not hasattr(self._own, "request"):

@@ -27,7 +27,8 @@ _CELLS_ACROSS = 6.0
 class RefinementHead(nn.Module):
     """Boxes on feature maps to a new logit and new deltas for each."""
 
-    grid: Tensor
+    steps: Tensor
+    ahead: Tensor
     units: Tensor
 
     def __init__(self, config: RefinementConfig, in_channels: int, strides: tuple[int, ...]) -> None:
@@ -43,8 +44,8 @@ class RefinementHead(nn.Module):
         nn.init.normal_(self.bbox_pred.weight, std=0.001)  # Fast R-CNN, section 4.1: starts as the identity
         nn.init.zeros_(self.bbox_pred.bias)
         steps = (torch.arange(config.grid) - (config.grid - 1) / 2) / (_POINTS_ACROSS - 1)
-        grid = torch.stack(torch.meshgrid(steps, steps, indexing="xy"), dim=-1).reshape(-1, 2)
-        self.register_buffer("grid", grid, persistent=False)
+        self.register_buffer("steps", steps, persistent=False)
+        self.register_buffer("ahead", torch.tensor([0, 1]), persistent=False)
         self.register_buffer("units", torch.tensor(_DELTA_UNITS), persistent=False)
 
     def forward(self, features: list[Tensor], boxes: Tensor, pictures: Tensor, logits: Tensor) -> tuple[Tensor, Tensor]:
@@ -78,23 +79,30 @@ class RefinementHead(nn.Module):
         sizes = heights * widths * count
         starts = sizes.cumsum(0) - sizes
         level = self._levels(boxes)
-        height, width = heights[level][:, None], widths[level][:, None]
-        stride = torch.tensor(self.strides, device=boxes.device)[level][:, None]
-        start = (starts[level] + pictures * heights[level] * widths[level])[:, None]
+        height, width = heights[level], widths[level]
+        stride = torch.tensor(self.strides, device=boxes.device)[level]
+        start = starts[level] + pictures * height * width
         middles, sides = (boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]
-        points = middles[:, None] + self.grid * sides[:, None]  # (M, P, 2)
-        x = torch.minimum((points[..., 0] / stride - 0.5).clamp(min=0), width - 1.0)
-        y = torch.minimum((points[..., 1] / stride - 0.5).clamp(min=0), height - 1.0)
-        left, top = x.floor().long(), y.floor().long()
-        right, bottom = torch.minimum(left + 1, width - 1), torch.minimum(top + 1, height - 1)
-        across, down = x - left, y - top
-        rows = torch.stack([top * width + left, top * width + right, bottom * width + left, bottom * width + right], -1)
-        weights = torch.stack(
-            [(1 - down) * (1 - across), (1 - down) * across, down * (1 - across), down * across], dim=-1
+        columns, across = self._neighbours(middles[:, 0], sides[:, 0], stride, width)
+        rows, down = self._neighbours(middles[:, 1], sides[:, 1], stride, height)
+        first = start[:, None, None] + rows * width[:, None, None]  # of each row of places, in the table
+        # What a point reads of the maps depends on its row and its column in turn: (M, G, G, 2, 2), y first.
+        places = first[:, :, None, :, None] + columns[:, None, :, None, :]
+        weights = down[:, :, None, :, None] * across[:, None, :, None, :]
+        values = F.embedding_bag(
+            places.reshape(-1, 4), table, mode="sum", per_sample_weights=weights.reshape(-1, 4).to(table)
         )
-        rows = (rows + start[..., None]).reshape(-1, 4)
-        values = F.embedding_bag(rows, table, mode="sum", per_sample_weights=weights.reshape(-1, 4).to(table))
-        return values.reshape(len(boxes), self.grid.shape[0] * table.shape[1])
+        return values.reshape(len(boxes), self.config.grid**2 * table.shape[1])
+
+    def _neighbours(self, middle: Tensor, side: Tensor, stride: Tensor, cells: Tensor) -> tuple[Tensor, Tensor]:
+        """Along one axis, the two cells that each of the G points lies between, and how much each counts: (M, G, 2)."""
+        last = (cells - 1)[:, None]
+        points = (middle[:, None] + self.steps * side[:, None]) / stride[:, None] - 0.5
+        points = torch.minimum(points.clamp(min=0), last.to(points))
+        low = points.floor()
+        shares = (points - low)[..., None]
+        indices = torch.minimum(low.long()[..., None] + self.ahead, last[..., None])
+        return indices, (1 - self.ahead) + (2 * self.ahead - 1) * shares
 
     def _levels(self, boxes: Tensor) -> Tensor:
         """The level that each box is sampled from, by the square root of its area (Lin et al. 2017, equation 1)."""

@@ -75,7 +75,7 @@ def cascade(tiny_config: ModelConfig) -> ModelConfig:
     return replace(tiny_config, refinement=RefinementConfig(proposals=60, channels=8, hidden=32))
 
 
-@pytest.mark.parametrize("count", [60, 7, 0])
+@pytest.mark.parametrize("count", [60, 7, 130, 0])
 def test_the_second_stage_says_what_torch_says_of_as_many_boxes_as_there_are(cascade: ModelConfig, count: int):
     network = network_of(cascade)
     compiled = compiled_of(network, cascade)
