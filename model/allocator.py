@@ -12,13 +12,9 @@ import sys
 _M_TRIM_THRESHOLD = -1
 _M_TOP_PAD = -2
 _M_MMAP_MAX = -4
-_M_ARENA_MAX = -8
 
 _KEEP = 2**31 - 1  # the largest int: never give the heap's top back
 _TOP_PAD = 64 * 2**20  # grow by 64 MiB at a time: few system calls, little slack
-# Heaps that threads share, else up to eight a core, each of which keeps what it has had: a service with three models
-# took 80 MB less under load, and answered as many. No thread here allocates often enough for others to wait.
-_ARENAS = 2
 
 
 def keep_freed_memory() -> bool:
@@ -29,7 +25,7 @@ def keep_freed_memory() -> bool:
         mallopt = ctypes.CDLL(None).mallopt
     except AttributeError:  # musl has no such function
         return False
-    settings = ((_M_MMAP_MAX, 0), (_M_TRIM_THRESHOLD, _KEEP), (_M_TOP_PAD, _TOP_PAD), (_M_ARENA_MAX, _ARENAS))
+    settings = ((_M_MMAP_MAX, 0), (_M_TRIM_THRESHOLD, _KEEP), (_M_TOP_PAD, _TOP_PAD))
     return all(mallopt(parameter, value) == 1 for parameter, value in settings)
 
 

@@ -16,8 +16,8 @@ from model.network.refinement import RefinementHead, SecondStage, as_table
 
 # Whichever picture and boxes the operations are recorded on, they hold for all.
 _EXAMPLE_SIDE = 64
-# The second stage's boxes that are taken up at once. What lies between its layers takes 13 MB in every thread that calls,
-# for twice as many 25 MB and as long.
+# The second stage's boxes that are taken up at once. What lies between its layers takes 13 MB in every thread that
+# calls, for twice as many 25 MB and as long.
 _BOXES_AT_ONCE = 1000
 
 
