@@ -4,6 +4,8 @@ import math
 import os
 from pathlib import Path
 
+# Where users tell torch, and us, how many threads to take.
+_TOLD = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 # Where Linux tells which logical cores are one physical core.
 _TOPOLOGY = Path("/sys/devices/system/cpu")
 
@@ -20,12 +22,12 @@ def usable_cores(quota: Path = _QUOTA) -> int:
 
 
 def default_threads() -> int:
-    """The threads that a network takes: ``OMP_NUM_THREADS`` where it is set, else one for each physical core.
+    """The threads that a network takes: what OMP_NUM_THREADS or MKL_NUM_THREADS says, else one for each physical core.
 
-    As torch has it. Two threads on one core would wait for the same multipliers. Never more than `usable_cores`.
+    As torch has it on Linux. Two threads on one core would wait for the same multipliers. At most `usable_cores`.
     """
-    told = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
-    wanted = int(told) if told.isdecimal() and int(told) > 0 else physical_cores()
+    told = [os.environ.get(name, "").partition(",")[0].strip() for name in _TOLD]
+    wanted = next((int(text) for text in told if text.isdecimal() and int(text) > 0), physical_cores())
     return min(wanted, usable_cores())
 
 

@@ -1,6 +1,8 @@
 """Devices by name."""
 
 import ctypes
+import importlib.util
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from model.errors import DeviceError
@@ -32,7 +34,18 @@ def choose_device(name: str) -> "torch.device":
 
 def is_cpu(name: str) -> bool:
     """Whether `choose_device` is going to choose the CPU, as far as can be told without torch: True is certain."""
-    return name == "cpu" or (name == "auto" and not _driver_has_a_device())
+    return name == "cpu" or (name == "auto" and not _may_find_a_gpu())
+
+
+def _may_find_a_gpu() -> bool:
+    """By the libraries that torch is built with; a build for CUDA on Linux by what the driver says as well."""
+    spec = importlib.util.find_spec("torch")
+    if spec is None or spec.origin is None:
+        return False
+    libraries = {path.name for path in (Path(spec.origin).parent / "lib").glob("*torch_*")}
+    if "libtorch_cuda.so" in libraries:
+        return _driver_has_a_device()
+    return any("torch_cuda" in name or "torch_hip" in name for name in libraries)
 
 
 def _driver_has_a_device() -> bool:

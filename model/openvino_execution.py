@@ -58,7 +58,7 @@ class OpenVINOExecution:
         assert self._graphs is not None
         try:
             share = Share(max(self._threads, self.lanes), self.lanes)
-            network = OpenVINONetwork(self._config, self._graphs, share, self._precision)
+            network = OpenVINONetwork(self._config, self._graphs, share, self._precision, self._whole.anchors)
             with ThreadPoolExecutor(self.lanes, thread_name_prefix="sharing") as threads:
                 for canvas in self._config.input.canvases:
                     list(threads.map(_run_blank, [network] * self.lanes, [canvas] * self.lanes))

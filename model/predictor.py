@@ -10,8 +10,9 @@ from model.allocator import give_back_freed_memory
 from model.checkpoints.checkpoint import Checkpoint, load_checkpoint
 from model.device import choose_device, is_cpu
 from model.execution import Execution, choose_lanes, choose_runtime
-from model.host.graphs import DEFAULT_CACHE, GraphFolder, Graphs
+from model.host.graphs import DEFAULT_CACHE, GraphFolder
 from model.precision import choose_precision
+from model.preparation import graphs_of
 from model.structures import Canvas, ImageSize, ModelInfo, PixelArray, Placement, Proposals, Selection
 
 if TYPE_CHECKING:  # torch is imported where it is what computes
@@ -70,18 +71,14 @@ class Predictor:
             DeviceError: there is no such device, precision or runtime here.
             MissingExtra: the runtime is not installed.
         """
-        chosen = "cpu" if is_cpu(device) else str(choose_device(device))
+        chosen = "cpu" if is_cpu(device) else _name_of(choose_device(device))
         arithmetic = choose_precision(precision, chosen)
         count = choose_lanes(lanes, chosen)
-        if choose_runtime(runtime, chosen, arithmetic) == "torch":
-            checkpoint = load_checkpoint(path)
-            return cls(_torch_execution(checkpoint, path, chosen, arithmetic, count), checkpoint, chosen)
+        chosen_runtime = choose_runtime(runtime, chosen, arithmetic)
         checkpoint = load_checkpoint(path)
-        from model.openvino_execution import OpenVINOExecution
-
-        graphs = graphs_of(checkpoint, path, GraphFolder(cache.expanduser()))
-        execution = OpenVINOExecution(checkpoint.config, graphs, arithmetic, count, checkpoint.calibration)
-        return cls(execution, checkpoint, chosen)
+        if chosen_runtime == "torch":
+            return cls(_torch_execution(checkpoint, path, chosen, arithmetic, count), checkpoint, chosen)
+        return cls(_openvino_execution(checkpoint, path, cache, arithmetic, count), checkpoint, chosen)
 
     @classmethod
     def of(cls, network: "ProposalNetwork", checkpoint: Checkpoint, device: "torch.device") -> "Predictor":
@@ -93,7 +90,7 @@ class Predictor:
         # channels_last: convolutions read a pixel's channels together, faster on a CPU and on tensor cores
         placed = network.eval().to(device).to(memory_format=torch.channels_last)
         execution = TorchExecution(placed, device, 1, checkpoint.config.selection, checkpoint.calibration)
-        return cls(execution, checkpoint, str(device))
+        return cls(execution, checkpoint, _name_of(device))
 
     @property
     def runtime(self) -> str:
@@ -153,26 +150,17 @@ class Predictor:
         return [_restore(proposals, placement) for proposals, placement in zip(selected, placements, strict=True)]
 
 
-def graphs_of(checkpoint: Checkpoint, path: Path, folder: GraphFolder) -> Graphs:
-    """The checkpoint's graphs, from the folder or made by torch and kept there.
+def _openvino_execution(checkpoint: Checkpoint, path: Path, cache: Path, precision: str, lanes: int) -> Execution:
+    from model.openvino_execution import OpenVINOExecution
 
-    Raises:
-        CheckpointError: the weights are not those of the architecture.
-    """
-    found = folder.find(checkpoint.digest)
-    if found is not None:
-        return found
-    _light_torchvision()
-    from model.checkpoints.restore import restore_network
-    from model.network.openvino_graphs import convert
-
-    made = convert(restore_network(checkpoint, path))
-    folder.keep(checkpoint.digest, made)
-    return folder.find(checkpoint.digest) or made
+    graphs = graphs_of(checkpoint, path, GraphFolder(cache))
+    return OpenVINOExecution(checkpoint.config, graphs, precision, lanes, checkpoint.calibration)
 
 
 def _torch_execution(checkpoint: Checkpoint, path: Path, device: str, precision: str, lanes: int) -> Execution:
-    _light_torchvision()
+    from model.light_import import import_torchvision
+
+    import_torchvision()
     import torch
 
     from model.checkpoints.restore import restore_network
@@ -188,10 +176,9 @@ def _torch_execution(checkpoint: Checkpoint, path: Path, device: str, precision:
     return TorchExecution(network, place, lanes, checkpoint.config.selection, checkpoint.calibration)
 
 
-def _light_torchvision() -> None:
-    from model.light_import import import_torchvision
-
-    import_torchvision()
+def _name_of(device: "torch.device") -> str:
+    """``cpu``, whichever number it was given, ``cuda`` or ``cuda:1``."""
+    return "cpu" if device.type == "cpu" else str(device)
 
 
 def _whole(canvas: Canvas) -> Placement:

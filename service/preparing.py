@@ -2,9 +2,12 @@
 
 import asyncio
 import logging
+import os
 import sys
 import time
+from pathlib import Path
 
+import service
 from model.preparation import unprepared
 from service.settings import Settings
 
@@ -16,26 +19,43 @@ async def prepare_models(settings: Settings) -> None:
 
     Where it fails, it is the loading's turn to convert, and to say what is wrong.
     """
-    paths = unprepared(
+    paths = await asyncio.to_thread(_unprepared, settings)  # a GPU's driver may take its time to answer
+    if not paths:
+        return
+    _log.info("converting networks, once", extra={"models": len(paths), "cache": str(settings.cache_dir)})
+    started = time.perf_counter()
+    outcome = await _convert(paths, settings.cache_dir)
+    if outcome is None:
+        _log.info("networks converted", extra={"seconds": round(time.perf_counter() - started, 1)})
+    else:
+        _log.warning("networks were not converted in another process; this one does it", extra={"reason": outcome})
+
+
+def _unprepared(settings: Settings) -> list[Path]:
+    return unprepared(
         [source.path for source in settings.models],
         device=settings.device,
         precision=settings.precision,
         runtime=settings.runtime,
         cache=settings.cache_dir,
     )
-    if not paths:
-        return
-    _log.info("converting networks, once", extra={"models": len(paths), "cache": str(settings.cache_dir)})
-    started = time.perf_counter()
-    command = ("-m", "service.cli", "weights", "prepare", "--cache", str(settings.cache_dir), *map(str, paths))
-    process = await asyncio.create_subprocess_exec(sys.executable, *command, stdout=asyncio.subprocess.DEVNULL)
+
+
+async def _convert(paths: list[Path], cache: Path) -> str | None:
+    """Run `rpn weights prepare`; why it failed, or None."""
+    # This very code, and none that lies in the current directory.
+    code = os.pathsep.join(filter(None, (str(Path(service.__file__).parents[1]), os.environ.get("PYTHONPATH"))))
+    command = ("-P", "-m", "service.cli", "weights", "prepare", "--cache", str(cache), *map(str, paths))
+    try:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, *command, stdout=asyncio.subprocess.DEVNULL, env={**os.environ, "PYTHONPATH": code}
+        )
+    except (OSError, TypeError) as error:  # no such interpreter, no memory for it, none allowed
+        return str(error)
     try:
         status = await process.wait()
     finally:
         if process.returncode is None:  # told to leave meanwhile
             process.kill()
-    seconds = round(time.perf_counter() - started, 1)
-    if status == 0:
-        _log.info("networks converted", extra={"seconds": seconds})
-    else:
-        _log.warning("networks were not converted in another process; this one does it", extra={"status": status})
+            await process.wait()
+    return None if status == 0 else f"it ended with status {status}"

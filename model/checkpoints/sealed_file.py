@@ -118,10 +118,11 @@ def read_sealed(path: Path) -> tuple[dict[str, Any], StoredTensors, str]:
         raise CheckpointError(f"{path}: safetensors, but not a checkpoint of this service (no metadata of ours)")
     try:
         document = dict(json.loads(metadata[_KEY]))
-    except (TypeError, ValueError) as error:
+        digest = document.pop(_DIGEST, None)
+        found = _digest(tensors, document)
+    except (TypeError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{path}: its metadata are not JSON ({error})") from error
-    digest = document.pop(_DIGEST, None)
-    if digest != _digest(tensors, document):
+    if digest != found:
         raise CheckpointError(f"{path}: its content does not match its own digest: damaged or tampered with")
     return document, StoredTensors(tensors), digest
 
@@ -138,14 +139,14 @@ def declared_digest(path: Path) -> str:
             head = file.read(8)
             content = head + file.read(struct.unpack("<Q", head)[0])
         return str(json.loads(_metadata(content)[_KEY])[_DIGEST])
-    except (OSError, KeyError, TypeError, ValueError) as error:
+    except (OSError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{path}: not a checkpoint of this service") from error
 
 
 def _metadata(content: bytes) -> dict[str, str]:
     """The header's own entry; the library, which has checked the header, hands out tensors alone."""
     (length,) = struct.unpack("<Q", content[:8])
-    return dict(json.loads(content[8 : 8 + length]).get("__metadata__", {}))
+    return dict(json.loads(content[8 : 8 + length]).get("__metadata__") or {})
 
 
 def _stored(tensor: "Tensor") -> StoredTensor:

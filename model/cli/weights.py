@@ -3,6 +3,7 @@
 import argparse
 import importlib.util
 import json
+import os
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -48,8 +49,9 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "prepare", help="convert checkpoints for OpenVINO ahead of the services that load them", description=_PREPARE
     )
     ready.set_defaults(run=run_prepare)
+    cache = Path(os.environ.get("RPN_CACHE_DIR", DEFAULT_CACHE))
     ready.add_argument("files", type=Path, nargs="+", metavar="FILE")
-    ready.add_argument("--cache", type=Path, default=DEFAULT_CACHE, help="the folder (default: %(default)s)")
+    ready.add_argument("--cache", type=Path, default=cache, help="the folder (default: RPN_CACHE_DIR, or %(default)s)")
     release = actions.add_parser("release", help="halve, measure, calibrate and card a trained checkpoint")
     release.set_defaults(run=run_release)
     add = release.add_argument

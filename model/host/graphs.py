@@ -10,13 +10,15 @@ import logging
 import os
 import shutil
 import tempfile
+import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import model.network
+import model
 
 _log = logging.getLogger("model.graphs")
 
@@ -26,8 +28,14 @@ DEFAULT_CACHE = Path("~/.cache/region-proposal-service")
 _CONVOLUTIONS = "convolutions.xml"
 _REFINEMENT = "refinement.xml"
 _FACTS = "facts.json"
-# What is kept of as many checkpoints: of a network like those that ship each takes some 25 MB.
-_KEPT = 16
+# The folder may be anybody's: only what has these names is ours to drop.
+_KEPT = "graphs-"
+_PARTIAL = ".partial-graphs-"
+# What no start has read for a month is of an old checkpoint, or of old code; what is being written is done in an hour.
+_KEPT_S = 30 * 24 * 3600.0
+_PARTIAL_S = 3600.0
+# What a graph is made of beside the checkpoint: the code that describes networks, and what it takes from elsewhere.
+_SOURCES = ("network/*.py", "config.py", "host/box_planes.py")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,42 +53,17 @@ class Graphs:
 
 
 class GraphFolder:
-    """Keeps the graphs of checkpoints by their digest, of whichever process asked first."""
+    """Keeps the graphs of checkpoints by their digest, of whichever process asked first.
+
+    A folder that cannot be made or written to keeps nothing. It is nobody's but the user's whom the service trusts: the
+    digests that are checked tell damage, not intent.
+    """
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def find(self, digest: str) -> Graphs | None:
-        """The graphs of a checkpoint; None if they are not kept, or not readable."""
-        place = self._place(digest)
-        if not place.is_dir():
-            return None
         try:
-            found = _read(place)
-        except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
-            _log.warning("%s is damaged and is made again: %s", place, error)
-            shutil.rmtree(place, ignore_errors=True)
-            return None
-        with contextlib.suppress(OSError):  # another user's folder
-            os.utime(place)  # in use: the last to be dropped
-        return found
-
-    def keep(self, digest: str, graphs: Graphs) -> None:
-        """Keep them, whole or not at all; where nothing can be written it is said, and they are made at each start."""
-        place = self._place(digest)
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=self.folder))
-            try:
-                _write(partial, graphs)
-                partial.chmod(0o755)  # who may read the folder may read what is in it: another user may serve
-                partial.rename(place)
-            finally:
-                shutil.rmtree(partial, ignore_errors=True)
-            self._drop_oldest()
-        except (OSError, RuntimeError) as error:
-            if not place.exists():  # another process was quicker
-                _log.warning("converted networks cannot be kept in %s, each start takes longer: %s", self.folder, error)
+            self.folder = folder.expanduser()
+        except RuntimeError:  # a user without a home: nothing can be made below this
+            self.folder = Path(os.devnull) / folder.name
 
     @property
     def writable(self) -> bool:
@@ -92,27 +75,66 @@ class GraphFolder:
         return os.access(self.folder, os.W_OK)
 
     def holds(self, digest: str) -> bool:
-        """Whether they are kept."""
+        """Whether a checkpoint's graphs are kept."""
         return (self._place(digest) / _FACTS).is_file()
+
+    def find(self, digest: str) -> Graphs | None:
+        """The graphs of a checkpoint; None if they are not kept, or not as they were written."""
+        place = self._place(digest)
+        if not self.holds(digest):
+            return None
+        try:
+            found = _read(place)
+        except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+            _log.warning("%s is damaged and is made again: %s", place, error)
+            shutil.rmtree(place, ignore_errors=True)
+            return None
+        with contextlib.suppress(OSError):  # another user's folder
+            os.utime(place)  # in use
+        return found
+
+    def keep(self, digest: str, graphs: Graphs) -> bool:
+        """Keep them, whole or not at all, and say whether they are kept now."""
+        place = self._place(digest)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            partial = Path(tempfile.mkdtemp(prefix=_PARTIAL, dir=self.folder))
+            try:
+                _write(partial, graphs)
+                partial.chmod(0o755)  # who may read the folder may read what is in it: another user may serve
+                shutil.rmtree(place, ignore_errors=True)  # half of one, which is not held
+                partial.rename(place)
+            finally:
+                shutil.rmtree(partial, ignore_errors=True)
+        except (OSError, RuntimeError) as error:
+            if not self.holds(digest):  # or another process was quicker
+                _log.warning("converted networks cannot be kept in %s, each start takes longer: %s", self.folder, error)
+        self._drop_unused()
+        return self.holds(digest)
 
     def _place(self, digest: str) -> Path:
         """By all that they depend on: the checkpoint, the code that describes its network, and OpenVINO."""
-        key = f"{digest} {_code()} {metadata.version('openvino')}"
-        return self.folder / hashlib.sha256(key.encode()).hexdigest()[:32]
+        key = f"{digest} {_code()} {_openvino()}"
+        return self.folder / f"{_KEPT}{hashlib.sha256(key.encode()).hexdigest()[:32]}"
 
-    def _drop_oldest(self) -> None:
-        kept = sorted(self.folder.glob("*/"), key=lambda place: place.stat().st_mtime)
-        for place in kept[:-_KEPT]:
-            shutil.rmtree(place, ignore_errors=True)
+    def _drop_unused(self) -> None:
+        for pattern, seconds in ((_KEPT, _KEPT_S), (_PARTIAL, _PARTIAL_S)):
+            for place in self.folder.glob(f"{pattern}*"):
+                with contextlib.suppress(OSError):  # another process dropped it
+                    if time.time() - place.stat().st_mtime > seconds:
+                        shutil.rmtree(place, ignore_errors=True)
 
 
 def _read(folder: Path) -> Graphs:
     from openvino import Core
 
+    facts = json.loads((folder / _FACTS).read_text(encoding="utf-8"))
+    for name, digest in facts["files"].items():
+        if _file_digest(folder / name) != digest:
+            raise ValueError(f"{name} has changed")
     core = Core()
-    strides = tuple(json.loads((folder / _FACTS).read_text(encoding="utf-8"))["strides"])
-    refinement = core.read_model(folder / _REFINEMENT) if (folder / _REFINEMENT).exists() else None
-    return Graphs(core.read_model(folder / _CONVOLUTIONS), refinement, strides)
+    refinement = core.read_model(folder / _REFINEMENT) if _REFINEMENT in facts["files"] else None
+    return Graphs(core.read_model(folder / _CONVOLUTIONS), refinement, tuple(map(int, facts["strides"])))
 
 
 def _write(folder: Path, graphs: Graphs) -> None:
@@ -121,14 +143,36 @@ def _write(folder: Path, graphs: Graphs) -> None:
     save_model(graphs.convolutions, folder / _CONVOLUTIONS, compress_to_fp16=False)
     if graphs.refinement is not None:
         save_model(graphs.refinement, folder / _REFINEMENT, compress_to_fp16=False)
-    (folder / _FACTS).write_text(json.dumps({"strides": graphs.strides}), encoding="utf-8")
+    files = {path.name: _file_digest(path) for path in sorted(folder.iterdir())}
+    (folder / _FACTS).write_text(json.dumps({"strides": graphs.strides, "files": files}), encoding="utf-8")
+
+
+def _file_digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @cache
 def _code() -> str:
     """A digest of the code that describes networks; what an older one had made is made again."""
     digest = hashlib.sha256()
-    for folder in model.network.__path__:
-        for path in sorted(Path(folder).glob("*.py")):
-            digest.update(path.read_bytes())
+    for path in _sources():
+        digest.update(path.read_bytes())
     return digest.hexdigest()
+
+
+def _sources() -> Iterator[Path]:
+    for folder in model.__path__:
+        for pattern in _SOURCES:
+            yield from sorted(Path(folder).glob(pattern))
+
+
+@cache
+def _openvino() -> str:
+    """OpenVINO's version, without importing it."""
+    try:
+        return metadata.version("openvino")
+    except metadata.PackageNotFoundError:  # installed under another name
+        import openvino
+
+        return str(openvino.__version__)

@@ -28,20 +28,23 @@ class Share:
 class OpenVINONetwork:
     """Scores and refines, from as many threads as its share has calls.
 
-    ``precision``: fp32 or bf16, of the convolutions; the second stage is fp32, since it reckons with coordinates. What
+    ``precision``: fp32 or bf16, of the convolutions; the second stage is fp32, since it reckons with coordinates.
+    ``anchors``: another network's, of the same model, so that they and what is made of them are there once. What
     `score` returns are views of the calling thread's own buffers, good until that thread's next call.
 
     Raises:
         ImportError: OpenVINO is not installed.
     """
 
-    def __init__(self, config: ModelConfig, graphs: Graphs, share: Share, precision: str) -> None:
+    def __init__(
+        self, config: ModelConfig, graphs: Graphs, share: Share, precision: str, anchors: AnchorGenerator | None = None
+    ) -> None:
         self.config = config
         # The arithmetic of `model.network.normalisation`, so that both give the same to the last bit.
         mean, std = (np.array(values, dtype=np.float32) for values in (config.input.mean, config.input.std))
         self._scale: FloatArray = np.reciprocal(255 * std)
         self._shift: FloatArray = -mean / std
-        self._anchors = AnchorGenerator(config.anchors, graphs.strides)
+        self.anchors = anchors or AnchorGenerator(config.anchors, graphs.strides)
         self._levels = len(graphs.strides)
         self._convolutions = _Compiled(graphs.convolutions, share, "bf16" if precision == "bf16" else "f32")
         self._refinement = None if graphs.refinement is None else _Compiled(graphs.refinement, share, "f32")
@@ -55,7 +58,7 @@ class OpenVINONetwork:
         return ScoredAnchors(
             [level.reshape(count, -1) for level in logits],
             [level.reshape(count, -1, 4) for level in deltas],
-            self._anchors(Canvas(width=width, height=height), maps),
+            self.anchors(Canvas(width=width, height=height), maps),
             found[2 * self._levels :],
         )
 

@@ -1,10 +1,13 @@
+import importlib.machinery
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
 
+from model import device
 from model.device import choose_device, is_cpu
 from model.errors import DeviceError
 
@@ -30,3 +33,17 @@ def test_a_gpu_that_is_hidden_is_none():
     hidden = {**os.environ, "CUDA_VISIBLE_DEVICES": "-1"}
     said = subprocess.run([sys.executable, "-c", asked], env=hidden, capture_output=True, text=True, check=True)
     assert said.stdout.split() == ["True", "False"]
+
+
+@pytest.mark.parametrize(
+    ("library", "cpu"), [("libtorch_cpu.so", True), ("libtorch_hip.so", False), ("torch_cuda.dll", False)]
+)
+def test_a_build_of_torch_tells_what_it_may_find(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, library: str, cpu: bool
+):
+    (tmp_path / "lib").mkdir()
+    (tmp_path / "lib" / library).touch()
+    installed = importlib.machinery.ModuleSpec("torch", None, origin=str(tmp_path / "__init__.py"))
+    monkeypatch.setattr(device.importlib.util, "find_spec", lambda name: installed)
+    monkeypatch.setattr(device, "_driver_has_a_device", lambda: True)
+    assert is_cpu("auto") is cpu

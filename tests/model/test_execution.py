@@ -4,13 +4,15 @@ import importlib.util
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
 from model import execution, torch_execution
-from model.config import ModelConfig
+from model.config import ModelConfig, RefinementConfig
 from model.cores import default_threads
 from model.errors import DeviceError, MissingExtra
 from model.execution import choose_lanes, choose_runtime
@@ -101,14 +103,21 @@ def test_calls_that_come_together_share_the_processor_once_that_is_warm(tiny_con
     from model.network.openvino_graphs import convert
     from model.openvino_execution import OpenVINOExecution
 
-    graphs = convert(build_network(tiny_config).eval())
-    run = OpenVINOExecution(tiny_config, graphs, "fp32", 2, None)
+    config = replace(tiny_config, refinement=RefinementConfig(proposals=60, channels=8, hidden=32))
+    run = OpenVINOExecution(config, convert(build_network(config).eval()), "fp32", 2, None)
     assert (run.runtime, run.lanes) == ("openvino fp32", 2)
     whole = run.network(alone=True)
     assert run.network(alone=True) is whole
+    given = np.full((1, 96, 96, 3), 99, dtype=np.uint8), np.array([[96, 80]], dtype=np.float32), [Selection()]
+    [alone] = run.propose(*given, alone=True)
     end = time.monotonic() + PATIENCE_S
-    while (shared := run.network(alone=False)) is whole:
-        assert time.monotonic() < end, "it never became warm"
-        time.sleep(0.01)
-    assert run.network(alone=False) is shared
+    with ThreadPoolExecutor(2) as threads:
+        while (shared := run.network(alone=False)) is whole:
+            assert time.monotonic() < end, "it never became warm"
+            for [together] in threads.map(lambda _: run.propose(*given, alone=False), range(2)):
+                np.testing.assert_allclose(together.boxes, alone.boxes, atol=1e-2)
+        assert run.network(alone=False) is shared
+        for [together] in threads.map(lambda _: run.propose(*given, alone=False), range(8)):
+            np.testing.assert_allclose(together.boxes, alone.boxes, atol=1e-2)
     assert run.network(alone=True) is whole
+    assert shared.anchors is whole.anchors

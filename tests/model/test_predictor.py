@@ -118,6 +118,11 @@ def test_a_device_that_is_not_here_is_named(predictor: Predictor, tmp_path: Path
         Predictor.load(tmp_path / "tiny.safetensors", device=device)
 
 
+def test_the_cpu_is_the_cpu_whichever_number_it_is_given(predictor: Predictor, tmp_path: Path):
+    other = Predictor.load(tmp_path / "tiny.safetensors", device="cpu:0")
+    assert (other.device, other.runtime, other.usual_batch) == ("cpu", predictor.runtime, 1)
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_cuda_agrees_with_the_cpu(predictor: Predictor, tmp_path: Path):
     other = Predictor.load(tmp_path / "tiny.safetensors", device="cuda")

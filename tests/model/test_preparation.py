@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -6,6 +7,7 @@ from model import preparation
 from model.checkpoints.checkpoint import Checkpoint, save_checkpoint
 from model.config import ModelConfig
 from model.errors import CheckpointError
+from model.host import graphs
 from model.network.network import build_network
 from model.predictor import Predictor
 from model.preparation import prepare, unprepared
@@ -30,6 +32,9 @@ def test_what_is_prepared_is_not_prepared_again(checkpoint: Path, tmp_path: Path
     assert prepare(checkpoint, cache)
     assert missing(checkpoint, cache=cache) == []
     assert not prepare(checkpoint, cache)
+    (place,) = cache.iterdir()
+    (place / "convolutions.bin").write_bytes(b"")
+    assert prepare(checkpoint, cache), "what is damaged is made again"
     from model.network import openvino_graphs
 
     monkeypatch.setattr(openvino_graphs, "convert", lambda network: pytest.fail("converted again"))
@@ -41,13 +46,20 @@ def test_loading_prepares_what_is_not(checkpoint: Path, tmp_path: Path):
     assert missing(checkpoint, cache=tmp_path / "cache") == []
 
 
-def test_nothing_is_prepared_for_torch_nor_for_a_folder_that_cannot_be_written_to(checkpoint: Path, tmp_path: Path):
+def test_nothing_is_prepared_for_torch_nor_for_a_folder_that_cannot_be_written_to(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     assert missing(checkpoint, cache=tmp_path / "cache", runtime="torch") == []
     assert missing(checkpoint, cache=tmp_path / "cache", device="cuda") == []
     (tmp_path / "file").write_text("")
     assert missing(checkpoint, cache=tmp_path / "file" / "cache") == []
     with pytest.raises(PermissionError):
         prepare(checkpoint, tmp_path / "file" / "cache")
+    with monkeypatch.context() as full:
+        full.setattr(graphs, "_write", lambda folder, converted: os.write(-1, b"no space is left"))
+        with pytest.raises(OSError, match="cache"):
+            prepare(checkpoint, tmp_path / "cache")
+    assert list((tmp_path / "cache").iterdir()) == []
     assert Predictor.load(checkpoint, device="cpu", precision="fp32", cache=tmp_path / "file" / "cache").lanes == 1
 
 

@@ -32,21 +32,28 @@ def settings(tmp_path: Path) -> Settings:
     return Settings(models=f"small={path}", device="cpu", precision="fp32", cache_dir=tmp_path / "cache")
 
 
-async def test_what_is_missing_is_converted_once(settings: Settings, caplog: pytest.LogCaptureFixture):
+async def test_what_is_missing_is_converted_once(
+    settings: Settings, caplog: pytest.LogCaptureFixture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    strange = tmp_path / "strange" / "service"
+    strange.mkdir(parents=True)
+    (strange / "__init__.py").write_text("raise ImportError('what lies in the current directory is not ours')")
+    monkeypatch.chdir(strange.parent)
     with caplog.at_level(logging.INFO):
         await prepare_models(settings)
         assert caplog.messages == ["converting networks, once", "networks converted"]
         [place] = settings.cache_dir.iterdir()
-        assert json.loads((place / "facts.json").read_text()) == {"strides": [32, 32, 64]}
+        assert json.loads((place / "facts.json").read_text())["strides"] == [32, 32, 64]
         caplog.clear()
         await prepare_models(settings)
     assert not caplog.messages
 
 
+@pytest.mark.parametrize("interpreter", ["/bin/false", "/not/there", None])
 async def test_where_that_fails_loading_is_left_to_do_it(
-    settings: Settings, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    settings: Settings, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, interpreter: str | None
 ):
-    monkeypatch.setattr(preparing.sys, "executable", "/bin/false")
+    monkeypatch.setattr(preparing.sys, "executable", interpreter)
     await prepare_models(settings)
     assert caplog.messages == ["networks were not converted in another process; this one does it"]
 

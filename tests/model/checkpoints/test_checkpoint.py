@@ -1,6 +1,8 @@
 import json
 import pickle
 import struct
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,9 +13,11 @@ from safetensors.torch import save_file
 from model.calibration import Calibration
 from model.checkpoints.checkpoint import Checkpoint, file_sha256, load_checkpoint, save_checkpoint
 from model.checkpoints.restore import restore_network
+from model.checkpoints.sealed_file import declared_digest
 from model.config import ModelConfig
 from model.errors import CheckpointError
 from model.network.network import build_network
+from service.settings import shipped_checkpoint
 
 
 @pytest.fixture
@@ -186,3 +190,34 @@ def test_the_document_is_plain_json(file: Path):
     header = json.loads(file.read_bytes()[8 : 8 + size])
     document = json.loads(header["__metadata__"]["checkpoint"])
     assert document["config"]["backbone"]["name"] == "regnet_x_400mf_fpn"
+
+
+@pytest.mark.parametrize(
+    ("metadata", "said"),
+    [
+        ("null", "no metadata of ours"),
+        ('{"checkpoint": "' + "[" * 100_000 + '"}', "its metadata are not JSON"),
+        ('{"checkpoint": "{\\"digest\\": \\"x\\", \\"name\\": NaN}"}', "its metadata are not JSON"),
+    ],
+)
+def test_strange_metadata_are_named(tmp_path: Path, metadata: str, said: str):
+    header = ('{"__metadata__":' + metadata + ',"w":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}').encode()
+    path = tmp_path / "strange"
+    path.write_bytes(len(header).to_bytes(8, "little") + header + bytes(4))
+    assert said in refused(path)
+
+
+def test_what_a_file_says_of_its_digest_is_what_it_has(checkpoint: Checkpoint, tmp_path: Path):
+    assert save_checkpoint(checkpoint, tmp_path / "x") == declared_digest(tmp_path / "x")
+
+
+def test_it_is_read_and_counted_without_torch():
+    asked = (
+        "import sys; from pathlib import Path; from model.checkpoints.checkpoint import load_checkpoint;"
+        "from weights import __path__ as folder;"
+        "print(load_checkpoint(Path(list(folder)[0]) / 'general.safetensors').parameters, 'torch' in sys.modules)"
+    )
+    said = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True)
+    path = shipped_checkpoint("general")
+    network = restore_network(load_checkpoint(path), path)
+    assert said.stdout.split() == [str(sum(p.numel() for p in network.parameters())), "False"]

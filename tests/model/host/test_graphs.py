@@ -2,6 +2,7 @@
 
 import logging
 import os
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -60,19 +61,34 @@ def test_another_checkpoint_other_code_or_another_openvino_finds_nothing(
         patch.setattr(graphs, "_code", lambda: "other")
         assert folder.find("sha256:1") is None
     with monkeypatch.context() as patch:
-        patch.setattr(graphs.metadata, "version", lambda name: "0")
+        patch.setattr(graphs, "_openvino", lambda: "0")
         assert folder.find("sha256:1") is None
     assert folder.find("sha256:1") is not None
 
 
-@pytest.mark.parametrize("damage", ["convolutions.xml", "facts.json"])
-def test_what_is_damaged_is_made_again(converted: Graphs, tmp_path: Path, damage: str):
+FILES = ("convolutions.xml", "convolutions.bin", "refinement.xml", "refinement.bin", "facts.json")
+
+
+def flip(content: bytes) -> bytes:
+    """One bit in the middle: of weights OpenVINO would not notice."""
+    middle = len(content) // 2
+    return content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("damage", [flip, lambda content: content[: len(content) // 2], None])
+def test_what_is_damaged_is_made_again(
+    converted: Graphs, tmp_path: Path, name: str, damage: Callable[[bytes], bytes] | None
+):
     folder = GraphFolder(tmp_path)
-    folder.keep("sha256:1", converted)
-    [file] = tmp_path.glob(f"*/{damage}")
-    file.write_text("{")
+    assert folder.keep("sha256:1", converted)
+    [file] = tmp_path.glob(f"*/{name}")
+    if damage is None:
+        file.unlink()
+    else:
+        file.write_bytes(damage(file.read_bytes()))
     assert folder.find("sha256:1") is None
-    folder.keep("sha256:1", converted)
+    assert folder.keep("sha256:1", converted)
     assert folder.find("sha256:1") is not None
 
 
@@ -81,7 +97,7 @@ def test_where_nothing_can_be_written_it_is_said(converted: Graphs, tmp_path: Pa
     folder = GraphFolder(tmp_path / "file" / "folder")
     assert not folder.writable
     with caplog.at_level(logging.WARNING):
-        folder.keep("sha256:1", converted)
+        assert not folder.keep("sha256:1", converted)
     assert "cannot be kept" in caplog.text
     assert folder.find("sha256:1") is None
 
@@ -93,12 +109,34 @@ def test_two_processes_may_keep_the_same(converted: Graphs, tmp_path: Path, capl
     assert not caplog.records
 
 
-def test_those_that_were_used_longest_ago_go_first(converted: Graphs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(graphs, "_KEPT", 2)
+def test_a_user_without_a_home_keeps_nothing(converted: Graphs, monkeypatch: pytest.MonkeyPatch):
+    def homeless(path: Path) -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "expanduser", homeless)
+    folder = GraphFolder(graphs.DEFAULT_CACHE)
+    assert not folder.writable
+    assert not folder.keep("sha256:1", converted)
+    assert folder.find("sha256:1") is None
+
+
+def test_what_was_not_read_for_long_goes_and_nothing_that_is_not_ours(converted: Graphs, tmp_path: Path):
     folder = GraphFolder(tmp_path)
-    for number, digest in enumerate(("a", "b")):
+    theirs = tmp_path / "photographs"
+    theirs.mkdir()
+    for digest in ("used", "unused"):
         folder.keep(digest, converted)
-        os.utime(folder._place(digest), (number, number))
-    assert folder.find("a") is not None  # in use again
-    folder.keep("c", converted)
-    assert (folder.holds("a"), folder.holds("b"), folder.holds("c")) == (True, False, True)
+    half, fresh_half = tmp_path / ".partial-graphs-1", tmp_path / ".partial-graphs-2"
+    half.mkdir()
+    fresh_half.mkdir()
+    for place in (theirs, half, folder._place("used"), folder._place("unused")):
+        os.utime(place, (0, 0))
+    assert folder.find("used") is not None  # in use again
+    folder.keep("new", converted)
+    assert [folder.holds(digest) for digest in ("used", "unused", "new")] == [True, False, True]
+    assert (theirs.exists(), half.exists(), fresh_half.exists()) == (True, False, True)
+
+
+def test_all_code_that_a_graph_is_made_of_is_in_its_name():
+    names = {path.name for path in graphs._sources()}
+    assert {"refinement.py", "backbones.py", "config.py", "box_planes.py"} <= names
