@@ -66,8 +66,11 @@ class RefinementHead(nn.Module):
         canvas = maps[0, 1] * self.strides[0]
         shapes = ((boxes[:, 2:] - boxes[:, :2]).clamp(min=1) / canvas).log()
         sampled = self._sample(table, maps, boxes, pictures, count)
-        hidden = torch.cat([sampled, logits[:, None].to(sampled), shapes.to(sampled)], dim=1)
-        hidden = F.relu(self.fc2(F.relu(self.fc1(hidden))))
+        beside = torch.cat([logits[:, None].to(sampled), shapes.to(sampled)], dim=1)
+        # In two, for three columns more than a whole number of vectors would slow down the whole product.
+        of_samples, of_rest = self.fc1.weight.split([sampled.shape[1], beside.shape[1]], dim=1)
+        hidden = F.relu(F.linear(sampled, of_samples, self.fc1.bias) + F.linear(beside, of_rest))
+        hidden = F.relu(self.fc2(hidden))
         return self.objectness(hidden).squeeze(-1), self.bbox_pred(hidden) * self.units
 
     def _sample(self, table: Tensor, maps: Tensor, boxes: Tensor, pictures: Tensor, count: int) -> Tensor:
