@@ -68,7 +68,7 @@ class RefinementHead(nn.Module):
         sampled = self._sample(table, maps, boxes, pictures, count)
         beside = torch.cat([logits[:, None].to(sampled), shapes.to(sampled)], dim=1)
         # In two, for three columns more than a whole number of vectors would slow down the whole product.
-        of_samples, of_rest = self.fc1.weight.split([sampled.shape[1], beside.shape[1]], dim=1)
+        of_samples, of_rest = self.fc1.weight[:, : sampled.shape[1]], self.fc1.weight[:, sampled.shape[1] :]
         hidden = F.relu(F.linear(sampled, of_samples, self.fc1.bias) + F.linear(beside, of_rest))
         hidden = F.relu(self.fc2(hidden))
         return self.objectness(hidden).squeeze(-1), self.bbox_pred(hidden) * self.units
