@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import model
+from model.host.openvino_core import core
 
 _log = logging.getLogger("model.graphs")
 
@@ -126,15 +127,12 @@ class GraphFolder:
 
 
 def _read(folder: Path) -> Graphs:
-    from openvino import Core
-
     facts = json.loads((folder / _FACTS).read_text(encoding="utf-8"))
     for name, digest in facts["files"].items():
         if _file_digest(folder / name) != digest:
             raise ValueError(f"{name} has changed")
-    core = Core()
-    refinement = core.read_model(folder / _REFINEMENT) if _REFINEMENT in facts["files"] else None
-    return Graphs(core.read_model(folder / _CONVOLUTIONS), refinement, tuple(map(int, facts["strides"])))
+    refinement = core().read_model(folder / _REFINEMENT) if _REFINEMENT in facts["files"] else None
+    return Graphs(core().read_model(folder / _CONVOLUTIONS), refinement, tuple(map(int, facts["strides"])))
 
 
 def _write(folder: Path, graphs: Graphs) -> None:

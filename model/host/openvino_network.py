@@ -13,6 +13,7 @@ import numpy as np
 from model.config import ModelConfig
 from model.host.anchors import AnchorGenerator
 from model.host.graphs import Graphs
+from model.host.openvino_core import core
 from model.host.scored import RefinedBoxes, ScoredAnchors
 from model.structures import Canvas, FloatArray, PixelArray
 
@@ -97,15 +98,13 @@ class _Compiled:
     """A graph compiled for this processor; each thread that calls it has buffers of its own."""
 
     def __init__(self, graph: Any, share: Share, precision: str) -> None:
-        from openvino import Core
-
         options = {
             "INFERENCE_PRECISION_HINT": precision,
             "INFERENCE_NUM_THREADS": share.threads,
             "NUM_STREAMS": share.calls,
             "ENABLE_CPU_PINNING": False,  # or every process of a machine would take the same first cores
         }
-        self._model = Core().compile_model(graph, "CPU", options)
+        self._model = core().compile_model(graph, "CPU", options)
         self._own = threading.local()
 
     def input_shape(self, number: int) -> tuple[int, ...]:
