@@ -1,7 +1,12 @@
-"""OpenVINO's own entry, once for a process."""
+"""OpenVINO's own entry, once for a process; whatever imports openvino imports this first."""
 
+import sys
 import threading
 from typing import Any
+
+# OpenVINO's Python package reports each import to its makers, and keeps an identity in the user's home, unless a file
+# there says no. It goes without where this package cannot be imported; a service reports nothing.
+sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 
 _lock = threading.Lock()
 _cores: list[Any] = []

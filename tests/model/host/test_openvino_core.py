@@ -1,5 +1,7 @@
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -40,3 +42,15 @@ def test_there_is_one():
 
 def test_a_signal_after_a_model_has_gone_in_another_thread_is_heard():
     subprocess.run([sys.executable, "-c", SIGNALLED], check=True, capture_output=True, timeout=120)
+
+
+def test_openvino_reports_nothing(tmp_path: Path):
+    asked = (
+        "from model.host.openvino_core import core; core(); import openvino.tools.ovc.telemetry_utils as t; print(t.tm)"
+    )
+    home = {**os.environ, "HOME": str(tmp_path)}
+    said = subprocess.run(
+        [sys.executable, "-c", asked], env=home, check=True, capture_output=True, text=True, timeout=120
+    )
+    assert "telemetry_stub" in said.stdout
+    assert list(tmp_path.iterdir()) == [], "nor does it leave an identity in the home folder"
