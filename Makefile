@@ -10,11 +10,14 @@ TORCH_CPU_INDEX ?= https://download.pytorch.org/whl/cpu
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+# What `make compare` serves beside ours, in an environment that has ours below its own: their wants of versions differ.
+FRAMEWORKS := litserve==0.2.19 bentoml==1.4.39 ray[serve]==2.60.0
+PACKAGES_OF := -c "import sysconfig; print(sysconfig.get_path('purelib'))"
 # What a first start would do, and take ten seconds for: the shipped networks as a CPU computes them, into the user's cache.
 PREPARE = $(BIN)/rpn weights prepare weights/*.safetensors > /dev/null || true
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test bench soak lint format lock install install-dev image-check clean
+.PHONY: help serve test bench soak compare lint format lock install install-dev image-check clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -30,6 +33,12 @@ bench: install ## speed, over HTTP too, and memory, on this machine, into bench/
 
 soak: install ## whether memory stays flat under load, in MINUTES=20, into bench/results
 	$(BIN)/python -m bench soak --minutes $(MINUTES)
+
+compare: install ## the service beside FastAPI, LitServe, BentoML and Ray Serve, into bench/results (ten minutes)
+	$(PYTHON) -m venv $(VENV)/frameworks
+	$(BIN)/python $(PACKAGES_OF) > "$$($(VENV)/frameworks/bin/python $(PACKAGES_OF))/ours.pth"
+	$(VENV)/frameworks/bin/pip install --quiet $(FRAMEWORKS)
+	$(VENV)/frameworks/bin/python -m bench compare
 
 lint: install-dev ## ruff, format check, strict types
 	$(BIN)/ruff check .

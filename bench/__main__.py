@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from bench import decode, predict, scale, serve, soak
+from bench import compare, decode, predict, scale, serve, soak
 from bench.machine import describe_machine
 from bench.pages import Page, said
 from bench.running import run_parts
@@ -18,9 +18,10 @@ PARTS: dict[str, Callable[[argparse.Namespace], Page]] = {
     "serve": lambda a: serve.run(device=a.device, replicas=a.replicas, quick=a.quick),
     "decode": lambda a: decode.run(quick=a.quick),
     "scale": lambda a: scale.run(device=a.device, quick=a.quick),
+    "compare": lambda a: compare.run(quick=a.quick),
     "soak": lambda a: soak.run(device=a.device, minutes=a.minutes, quick=a.quick),
 }
-# What `make bench` runs: a soak takes longer than all of it.
+# What `make bench` runs: a soak takes longer than all of it, and a comparison wants other frameworks installed.
 ALL = ("predict", "serve", "decode", "scale")
 
 

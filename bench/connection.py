@@ -14,11 +14,11 @@ class BrokenAnswer(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """An answer's first lines. ``length``: bytes of the body; ``retry_after``: seconds, None where not said; ``last``:
-    the server ends the connection after it."""
+    """An answer's first lines. ``length``: bytes of the body, None where it comes in chunks; ``retry_after``: seconds,
+    None where not said; ``last``: the server ends the connection after it."""
 
     status: int
-    length: int
+    length: int | None
     retry_after: float | None = None
     last: bool = False
 
@@ -32,7 +32,8 @@ class Head:
         first, *lines = data.decode("latin-1").split("\r\n")
         headers = {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
         try:
-            status, length = int(first.split(" ")[1]), int(headers["content-length"])
+            status = int(first.split(" ")[1])
+            length = None if headers.get("transfer-encoding") == "chunked" else int(headers["content-length"])
         except (IndexError, ValueError, KeyError) as error:
             raise BrokenAnswer(f"not an answer with a length: {first!r}") from error
         last = headers.get("connection", "").lower() == "close"
@@ -107,16 +108,42 @@ class Connection(asyncio.Protocol):
             if not found:
                 return
             self._head, self._received = Head.parse(bytes(head)), bytearray(rest)
-        if len(self._received) < self._head.length or self._answer is None or self._answer.done():
+        if self._answer is None or self._answer.done():
             return
-        body = bytes(self._received[: self._head.length])
+        taken = take_body(self._received, self._head.length)
+        if taken is None:
+            return
+        body, end = taken
         self.open = not self._head.last
         self._answer.set_result(Answer(self._head, body))
-        self._head, self._received = None, self._received[len(body) :]
+        self._head, self._received = None, self._received[end:]
 
     def _fail(self, error: BrokenAnswer) -> None:
         if self._answer is not None and not self._answer.done():
             self._answer.set_exception(error)
+
+
+def take_body(received: bytes | bytearray, length: int | None) -> tuple[bytes, int] | None:
+    """The body that begins here, and where it ends; None while it is not whole. In chunks (RFC 9112, 7.1) for None.
+
+    Raises:
+        BrokenAnswer: a chunk says no length.
+    """
+    if length is not None:
+        return (bytes(received[:length]), length) if len(received) >= length else None
+    body, place = b"", 0
+    while (end := received.find(b"\r\n", place)) >= 0:
+        try:
+            size = int(received[place:end].partition(b";")[0], 16)
+        except ValueError as error:
+            raise BrokenAnswer(f"not a chunk's length: {bytes(received[place:end])!r}") from error
+        start, place = end + 2, end + 2 + size + 2
+        if len(received) < place:
+            return None
+        if not size:
+            return body, place
+        body += received[start : start + size]
+    return None
 
 
 def request_bytes(path: str, address: str, body: bytes, *, accept: str, multipart: bool = False) -> bytes:

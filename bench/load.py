@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 _REPOSITORY = Path(__file__).parent.parent
-_OK, _REFUSED = "200", "429"
+OK, _REFUSED = "200", "429"
 
 
 class UnexpectedAnswers(Exception):
@@ -74,8 +74,8 @@ class Load:
         Raises:
             UnexpectedAnswers: it was not.
         """
-        others = set(self.statuses) - {_OK, _REFUSED}
-        if others or self.broken or _OK not in self.statuses:
+        others = set(self.statuses) - {OK, _REFUSED}
+        if others or self.broken or OK not in self.statuses:
             raise UnexpectedAnswers(f"{self.clients} clients got {self.statuses}, {self.broken} broken")
         return self
 

@@ -10,13 +10,13 @@ import torch
 
 from model.cores import usable_cores
 
-# What computes, where it is installed.
-_COMPUTING = ("torch", "torchvision", "openvino", "pillow")
+# What computes and what serves, where it is installed.
+_PACKAGES = ("torch", "torchvision", "openvino", "pillow", "fastapi", "litserve", "bentoml", "ray")
 _FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16")
 
 
 def describe_machine(device: str = "cpu") -> dict[str, str]:
-    """Processor, cores that may be used, what it has of vectors, the GPU if it is one, and what computes."""
+    """Processor, cores that may be used, what it has of vectors, the GPU if it is one, and what computes and serves."""
     cpuinfo = Path("/proc/cpuinfo")
     text = cpuinfo.read_text() if cpuinfo.exists() else ""
     model = re.search(r"^model name\s*: (.*)$", text, re.MULTILINE)
@@ -28,7 +28,7 @@ def describe_machine(device: str = "cpu") -> dict[str, str]:
         **_describe_gpu(device),
         "load at the start": f"{os.getloadavg()[0]:.1f}",
         "python": platform.python_version(),
-        **{name: version for name in _COMPUTING if (version := _version(name))},
+        **{name: version for name in _PACKAGES if (version := _version(name))},
     }
 
 

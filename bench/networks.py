@@ -12,9 +12,9 @@ from pathlib import Path
 
 import torch
 from torch import nn
-from torchvision.models import detection
 from torchvision.transforms.functional import pil_to_tensor
 
+from bench.peer import random_peer
 from bench.photographs import photograph
 from model.checkpoints.checkpoint import save_checkpoint
 from model.checkpoints.torchvision_weights import import_torchvision
@@ -23,11 +23,8 @@ from model.checkpoints.torchvision_weights import import_torchvision
 # features' mean and spread. Larger ones or more of them change little.
 _FITTED_TO = ((640, 480), 2)
 
-# torchvision's detectors by a short name, with the architecture that ours is imported as.
-NETWORKS = {
-    "mobilenet": ("fasterrcnn_mobilenet_v3_large_320_fpn", "rpn_mobilenet_v3_large_320_fpn"),
-    "resnet50": ("fasterrcnn_resnet50_fpn", "rpn_resnet50_fpn"),
-}
+# What each of `bench.peer.DETECTORS` is imported as.
+ARCHITECTURES = {"mobilenet": "rpn_mobilenet_v3_large_320_fpn", "resnet50": "rpn_resnet50_fpn"}
 
 
 @cache
@@ -36,20 +33,12 @@ def write_weights(name: str) -> tuple[Path, Path]:
     folder = Path(tempfile.mkdtemp(prefix="rpn-bench-"))
     atexit.register(shutil.rmtree, folder)
     torch.manual_seed(0)
-    detector, architecture = NETWORKS[name]
-    peer = getattr(detection, detector)(weights=None, weights_backbone=None)
+    peer = random_peer(name)
     make_varied(peer)
     theirs, ours = folder / f"{name}.pth", folder / f"{name}.safetensors"
     torch.save(peer.state_dict(), theirs)
-    save_checkpoint(import_torchvision(theirs, architecture_name=architecture), ours)
+    save_checkpoint(import_torchvision(theirs, architecture_name=ARCHITECTURES[name]), ours)
     return theirs, ours
-
-
-def load_peer(name: str, path: Path) -> nn.Module:
-    """torchvision's own detector with these weights."""
-    peer: nn.Module = getattr(detection, NETWORKS[name][0])(weights=None, weights_backbone=None)
-    peer.load_state_dict(torch.load(path, weights_only=True))
-    return peer.eval()
 
 
 def make_varied(peer: nn.Module) -> None:

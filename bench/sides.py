@@ -16,13 +16,11 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
-from torchvision.models.detection.image_list import ImageList
-from torchvision.models.detection.rpn import concat_box_prediction_layers
 from torchvision.transforms.functional import pil_to_tensor
 
-from bench.networks import load_peer
+from bench.peer import filter_proposals, load_peer, parts
 from bench.photographs import photograph
 from bench.picture_sets import VGA
 from bench.side import Facts, Go
@@ -50,7 +48,7 @@ def torchvision_side(arguments: argparse.Namespace) -> tuple[Go, Facts]:
     if arguments.device != "cpu":
         torch.set_float32_matmul_precision("high")
     peer = load_peer(arguments.network, arguments.weights).to(arguments.device)
-    transform, backbone, rpn = (peer.get_submodule(name) for name in ("transform", "backbone", "rpn"))
+    transform, backbone, rpn = parts(peer)
     pixels = [pil_to_tensor(picture) for picture in _pictures(arguments.batch)]
 
     def propose() -> object:
@@ -90,13 +88,13 @@ def torchvision_after(arguments: argparse.Namespace) -> tuple[Go, Facts]:
     """What torchvision does after the network: anchors, decoding all of them, top-k, NMS."""
     keep_freed_memory()  # on both sides: here not the allocator is compared
     peer = load_peer(arguments.network, arguments.weights).to(arguments.device)
-    transform, backbone, rpn = (peer.get_submodule(name) for name in ("transform", "backbone", "rpn"))
+    transform, backbone, rpn = parts(peer)
     images, _ = transform([pil_to_tensor(picture).to(arguments.device) / 255 for picture in _pictures(arguments.batch)])
     features = list(backbone(images.tensors).values())
     logits, deltas = rpn.get_submodule("head")(features)
 
     def after() -> object:
-        return _filter_proposals(rpn, images, features, logits, deltas)
+        return filter_proposals(rpn, images, features, logits, deltas)
 
     return after, {}
 
@@ -151,17 +149,6 @@ def _dtype(arguments: argparse.Namespace) -> torch.dtype:
 
 def _precision(arguments: argparse.Namespace) -> str:
     return choose_precision(arguments.precision, arguments.device)
-
-
-def _filter_proposals(
-    rpn: nn.Module, images: ImageList, features: list[Tensor], logits: list[Tensor], deltas: list[Tensor]
-) -> object:
-    """The end of torchvision's ``RegionProposalNetwork.forward``, after its head."""
-    anchors = rpn.get_submodule("anchor_generator")(images, features)
-    counts = [level[0].numel() for level in logits]
-    joined_logits, joined_deltas = concat_box_prediction_layers(list(logits), list(deltas))
-    boxes = rpn.box_coder.decode(joined_deltas, anchors).view(len(anchors), -1, 4)  # type: ignore[operator, union-attr]
-    return rpn.filter_proposals(boxes, joined_logits, images.image_sizes, counts)  # type: ignore[operator]
 
 
 def _pictures(count: int) -> list[Image.Image]:

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 from torchvision.transforms.functional import pil_to_tensor
 
-from bench.networks import load_peer
+from bench.peer import load_peer, parts
 from bench.picture_sets import read_pictures
 from bench.side import Facts, Go
 from model.allocator import keep_freed_memory
@@ -51,7 +51,7 @@ def decode_and_torchvision(arguments: argparse.Namespace) -> tuple[Go, Facts]:
     if arguments.device != "cpu":
         torch.set_float32_matmul_precision("high")  # TF32, as its users set it
     peer = load_peer(arguments.network, arguments.weights).to(arguments.device)
-    transform, backbone, rpn = (peer.get_submodule(name) for name in ("transform", "backbone", "rpn"))
+    transform, backbone, rpn = parts(peer)
     pictures = read_pictures(arguments.pictures)
     turns = cycle(pictures)
 

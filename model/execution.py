@@ -80,8 +80,3 @@ def _obstacle(device: str, precision: str) -> ModelError | None:
     if importlib.util.find_spec("openvino") is None:
         return MissingExtra("runtime 'openvino' needs its extra: pip install 'region-proposal-service[openvino]'")
     return None
-
-
-def share_of(threads: int, lanes: int, *, alone: bool) -> int:
-    """The threads that one call is due."""
-    return threads if alone else max(1, threads // lanes)

@@ -8,7 +8,6 @@ from model.calibration import Calibration
 from model.config import SelectionConfig
 from model.cores import default_threads
 from model.errors import DeviceError, DeviceOutOfMemory
-from model.execution import share_of
 from model.network.network import ProposalNetwork
 from model.network.proposing import propose
 from model.structures import FloatArray, PixelArray, Proposals, Selection
@@ -49,7 +48,7 @@ class TorchExecution:
             DeviceError: the device is lost; only a new process can go on.
         """
         if self._device.type == "cpu":
-            use_threads(share_of(self._threads, self.lanes, alone=alone))
+            use_threads(self._threads if alone else max(1, self._threads // self.lanes))
         try:
             found = propose(
                 self._network,

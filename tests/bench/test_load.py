@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bench.clients import generate
-from bench.connection import BrokenAnswer, Head
+from bench.connection import BrokenAnswer, Head, take_body
 from bench.load import Load, Plan, UnexpectedAnswers, run_load
 from tests.bench.tiny_server import Asked, Reply, tiny_server
 
@@ -166,3 +166,26 @@ def test_heads(text: str, head: Head):
 def test_no_heads(text: str):
     with pytest.raises(BrokenAnswer):
         Head.parse(text.encode())
+
+
+def chunked(*chunks: bytes) -> bytes:
+    return b"".join(b"%x;x=y\r\n%s\r\n" % (len(chunk), chunk) for chunk in (*chunks, b""))
+
+
+def test_a_body_in_chunks_is_put_together_however_it_arrives():
+    whole = chunked(b"one\r\n", b"0\r\n\r\n", b"x" * 300)
+    assert take_body(whole + b"HTTP/1.1 200", None) == (b"one\r\n0\r\n\r\n" + b"x" * 300, len(whole))
+    assert all(take_body(whole[:end], None) is None for end in range(len(whole)))
+    with pytest.raises(BrokenAnswer, match="length: b'z'"):
+        take_body(b"z\r\n", None)
+
+
+def test_answers_in_chunks_are_read_one_after_the_other(pictures: list[str], tmp_path: Path):
+    def reply(number: int, asked: Asked) -> Reply:
+        return Reply(body=chunked(b"answer", b"ed"), headers={"Transfer-Encoding": "chunked"})
+
+    with tiny_server(reply) as server:
+        found = load(Plan([server.address], pictures, clients=1, requests=6, warm_up=0, answers=str(tmp_path)))
+        assert len({asked.connection for asked in server.asked}) == 1
+    assert (found.statuses, found.broken) == ({"200": 6}, 0)
+    assert {path.read_bytes() for path in tmp_path.glob("*.answer")} == {b"answered"}

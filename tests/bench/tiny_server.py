@@ -57,7 +57,8 @@ def tiny_server(reply: Callable[[int, Asked], Reply] = lambda number, asked: Rep
             if answer.hang_up:
                 return
             self.send_response(answer.status)
-            headers = {"Content-Length": str(len(answer.body)), **answer.headers}
+            chunked = "Transfer-Encoding" in answer.headers
+            headers = {**({} if chunked else {"Content-Length": str(len(answer.body))}), **answer.headers}
             if answer.close:
                 headers["Connection"] = "close"
             for name, value in headers.items():

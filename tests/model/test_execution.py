@@ -17,10 +17,11 @@ from model.cores import default_threads
 from model.errors import DeviceError, MissingExtra
 from model.execution import choose_lanes, choose_runtime
 from model.network.network import build_network
-from model.structures import Selection
+from model.structures import Canvas, Selection
 from model.torch_execution import TorchExecution
 
 CPU = torch.device("cpu")
+CANVAS = Canvas(width=96, height=96)
 PATIENCE_S = 30
 
 
@@ -106,18 +107,19 @@ def test_calls_that_come_together_share_the_processor_once_that_is_warm(tiny_con
     config = replace(tiny_config, refinement=RefinementConfig(proposals=60, channels=8, hidden=32))
     run = OpenVINOExecution(config, convert(build_network(config).eval()), "fp32", 2, None)
     assert (run.runtime, run.lanes) == ("openvino fp32", 2)
-    whole = run.network(alone=True)
-    assert run.network(alone=True) is whole
+    whole = run.network(CANVAS, alone=True)
+    assert run.network(CANVAS, alone=True) is whole
     given = np.full((1, 96, 96, 3), 99, dtype=np.uint8), np.array([[96, 80]], dtype=np.float32), [Selection()]
     [alone] = run.propose(*given, alone=True)
     end = time.monotonic() + PATIENCE_S
     with ThreadPoolExecutor(2) as threads:
-        while (shared := run.network(alone=False)) is whole:
+        while (shared := run.network(CANVAS, alone=False)) is whole:
             assert time.monotonic() < end, "it never became warm"
             for [together] in threads.map(lambda _: run.propose(*given, alone=False), range(2)):
                 np.testing.assert_allclose(together.boxes, alone.boxes, atol=1e-2)
-        assert run.network(alone=False) is shared
+        assert run.network(CANVAS, alone=False) is shared
         for [together] in threads.map(lambda _: run.propose(*given, alone=False), range(8)):
             np.testing.assert_allclose(together.boxes, alone.boxes, atol=1e-2)
-    assert run.network(alone=True) is whole
+    assert run.network(CANVAS, alone=True) is whole
+    assert run.network(Canvas(width=64, height=96), alone=False) is whole, "that one has not been asked for before"
     assert shared.anchors is whole.anchors

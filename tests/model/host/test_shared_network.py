@@ -1,0 +1,88 @@
+"""A network that is made ready behind another one's back, canvas by canvas."""
+
+import threading
+import time
+
+import pytest
+
+from model.config import ModelConfig
+from model.host.openvino_network import OpenVINONetwork, Share
+from model.host.shared_network import SharedNetwork
+from model.network.network import build_network
+from model.structures import Canvas
+
+pytest.importorskip("openvino")
+
+PATIENCE_S = 30
+SQUARE, WIDE = Canvas(width=96, height=96), Canvas(width=96, height=64)
+
+
+def compiled(config: ModelConfig) -> OpenVINONetwork:
+    from model.network.openvino_graphs import convert
+
+    return OpenVINONetwork(config, convert(build_network(config).eval()), Share(2, 2), "fp32")
+
+
+def ready(shared: SharedNetwork, canvas: Canvas) -> OpenVINONetwork:
+    end = time.monotonic() + PATIENCE_S
+    while (network := shared.at(canvas)) is None:
+        assert time.monotonic() < end, "it never became ready"
+        time.sleep(0.01)
+    return network
+
+
+def sharing() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name.startswith("sharing")]
+
+
+def test_it_is_compiled_once_and_made_ready_for_what_is_asked_for(tiny_config: ModelConfig):
+    made: list[OpenVINONetwork] = []
+    seen: list[tuple[int, ...]] = []
+
+    def make() -> OpenVINONetwork:
+        network = compiled(tiny_config)
+        score = network.score
+        network.score = lambda pixels, contents: (seen.append(pixels.shape), score(pixels, contents))[1]  # type: ignore[method-assign]
+        made.append(network)
+        return network
+
+    shared = SharedNetwork(make, 2)
+    assert not made, "a service that is never busy does not pay for it"
+    network = ready(shared, WIDE)
+    assert made == [network]
+    assert seen == [(1, 64, 96, 3)] * 2, "once for each lane"
+    assert shared.at(SQUARE) is None
+    assert ready(shared, SQUARE) is ready(shared, WIDE) is network
+    assert seen[2:] == [(1, 96, 96, 3)] * 2
+
+
+def test_asking_again_and_again_begins_nothing_anew():
+    may_go_on, begun = threading.Event(), []
+
+    def make() -> OpenVINONetwork:
+        begun.append(1)
+        may_go_on.wait(PATIENCE_S)
+        raise MemoryError("no room")
+
+    shared = SharedNetwork(make, 2)
+    assert [shared.at(SQUARE) for _ in range(20)] == [None] * 20
+    assert len(sharing()) == 1
+    may_go_on.set()
+    for thread in sharing():
+        thread.join(PATIENCE_S)
+    assert begun == [1]
+
+
+def test_where_it_cannot_be_made_that_is_said_and_calls_go_on_without(caplog: pytest.LogCaptureFixture):
+    def make() -> OpenVINONetwork:
+        raise MemoryError("no room")
+
+    shared = SharedNetwork(make, 2)
+    assert shared.at(SQUARE) is None
+    for thread in sharing():
+        thread.join(PATIENCE_S)
+    assert shared.at(SQUARE) is None
+    assert [record.getMessage() for record in caplog.records] == [
+        "calls cannot share the processor on 96x96; they go on taking turns"
+    ]
+    assert "no room" in caplog.text
