@@ -26,7 +26,7 @@ serve: install ## install what is missing and serve on $(HOST):$(PORT)
 	$(BIN)/rpn serve --host $(HOST) --port $(PORT)
 
 test: install-dev lint ## lint, types, and every test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 bench: install ## speed, over HTTP too, and memory, on this machine, into bench/results (a quarter of an hour)
 	$(BIN)/python -m bench all

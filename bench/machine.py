@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from model.cores import usable_cores
+from model.cores import processor_name, usable_cores
 
 # What computes and what serves, where it is installed.
 _PACKAGES = ("torch", "torchvision", "openvino", "pillow", "fastapi", "litserve", "bentoml", "ray")
@@ -19,10 +19,9 @@ def describe_machine(device: str = "cpu") -> dict[str, str]:
     """Processor, cores that may be used, what it has of vectors, the GPU if it is one, and what computes and serves."""
     cpuinfo = Path("/proc/cpuinfo")
     text = cpuinfo.read_text() if cpuinfo.exists() else ""
-    model = re.search(r"^model name\s*: (.*)$", text, re.MULTILINE)
     flags = set((re.search(r"^flags\s*: (.*)$", text, re.MULTILINE) or ["", ""])[1].split())
     return {
-        "processor": model[1] if model else platform.processor() or platform.machine(),
+        "processor": processor_name(),
         "cores": str(usable_cores()),
         "vectors": ", ".join(flag for flag in _FLAGS if flag in flags) or "unknown",
         **_describe_gpu(device),

@@ -18,6 +18,8 @@ from model.structures import Canvas
 
 DEFAULT_ARCHITECTURE = "rpn_regnet_x_400mf_fpn_cascade"
 
+# A longer side makes pictures of more pixels than a service takes in one batch (RPN_MAX_BATCH_PIXELS).
+_LARGEST_INPUT = 4096
 # What the name of an architecture with a second stage ends in.
 _CASCADE = "_cascade"
 
@@ -41,6 +43,8 @@ def with_input_size(config: ModelConfig, size: int) -> ModelConfig:
     Raises:
         ConfigError: it is fed by another rule, or the size fits no canvas.
     """
+    if size > _LARGEST_INPUT:
+        raise ConfigError(f"--input-size: at most {_LARGEST_INPUT}, not {size}")
     if config.input.fit != "longest":
         raise ConfigError(f"--input-size: {config.architecture} is fed by its {config.input.fit} side")
     return replace(config, input=longest_side_rule(size))

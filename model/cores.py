@@ -1,7 +1,9 @@
-"""How many processor cores this process may keep busy."""
+"""How many processor cores this process may keep busy, and what they are."""
 
 import math
 import os
+import platform
+import re
 from pathlib import Path
 
 # Where users tell torch, and us, how many threads to take.
@@ -11,6 +13,15 @@ _TOPOLOGY = Path("/sys/devices/system/cpu")
 
 # Where a container of control groups, version 2, tells its share: "200000 100000" is two cores' time, "max 100000" all.
 _QUOTA = Path("/sys/fs/cgroup/cpu.max")
+
+_CPUINFO = Path("/proc/cpuinfo")
+
+
+def processor_name() -> str:
+    """The processor's name, as its maker has it; its architecture where the system does not say."""
+    text = _CPUINFO.read_text() if _CPUINFO.exists() else ""
+    model = re.search(r"^model name\s*: (.*)$", text, re.MULTILINE)
+    return model[1] if model else platform.processor() or platform.machine()
 
 
 def usable_cores(quota: Path = _QUOTA) -> int:

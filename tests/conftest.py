@@ -2,6 +2,18 @@ import os
 from collections.abc import Iterator
 
 import pytest
+import torch
+
+from model.cores import default_threads
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _cores_of_its_own() -> None:
+    """Tests that run beside others in processes of their own share the cores: torch's threads wait for each other by
+    spinning, and with more of them than cores a training here took six times as long."""
+    processes = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    if processes > 1:
+        torch.set_num_threads(max(1, default_threads() // processes))
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -12,7 +12,7 @@ from model.checking.statistics import measure
 from model.training.annotations import annotated
 from model.training.faults import Fault, FaultKind
 from model.training.records import PictureRecord, Records
-from model.training.splits import parse_split, picture_folder, split_files
+from model.training.splits import TRAINED_ON, parse_split, picture_folder, split_file, split_files
 
 _SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
 
@@ -46,11 +46,27 @@ def check_data(
         frozenset(picture_folder(file, images) for file in files.values()),
     )
     facts = inspect_pictures((p.path for p in splits.pictures()), workers=workers, progress=progress)
+    unread = {fault.file for fault in faults if fault.kind is FaultKind.UNREADABLE_ANNOTATIONS}
+    faults += _split_faults(path, {name: file for name, file in files.items() if file not in unread}, splits)
     faults += _record_faults(splits, facts, rules)
     faults += _duplicate_faults(splits, facts)
     faults += _unnamed_faults(splits)
     statistics = {name: measure(records.pictures) for name, records in splits.records.items()}
     return DataReport(files, statistics, faults)
+
+
+def _split_faults(path: Path, files: Mapping[str, Path], splits: _Splits) -> Iterator[Fault]:
+    """What makes a whole split useless: training stops at it, or learns that nothing is an object."""
+    if path.is_dir():
+        for name in TRAINED_ON:
+            if not (file := split_file(path, name)).is_file():
+                yield Fault(FaultKind.NO_SPLIT, file, "", "is not there")
+    for name, file in files.items():
+        pictures = splits.records[name].pictures
+        if not pictures:
+            yield Fault(FaultKind.NO_PICTURES, file, "", "no picture of it can be used")
+        elif not any(len(annotated(picture).boxes) for picture in pictures):
+            yield Fault(FaultKind.NO_OBJECTS, file, "", "none of its pictures has a box that is an object")
 
 
 def _record_faults(splits: _Splits, facts: Mapping[Path, PictureFacts], rules: BoxRules) -> Iterator[Fault]:

@@ -97,7 +97,10 @@ def _stages(provenance: dict[str, Any]) -> str:
             f"torch {stage.get('torch', '?')}."
         )
         stage = stage.get("started_from")
-    return "\n".join(f"{number}. {text}" for number, text in enumerate(reversed(stages), 1))
+    lines = [f"{number}. {text}" for number, text in enumerate(reversed(stages), 1)]
+    if released := provenance.get("released_by"):
+        lines.append(f"\nReleased by `{released}`.")
+    return "\n".join(lines)
 
 
 def _rules(recipe: dict[str, Any]) -> str:

@@ -16,7 +16,7 @@ from model.checkpoints.checkpoint import Checkpoint, load_checkpoint
 from model.checkpoints.restore import restore_network
 from model.cli.data_argument import ONE_SPLIT, PICTURES
 from model.device import choose_device
-from model.errors import CheckpointError
+from model.errors import CheckpointError, DataError
 from model.evaluation.baselines.baseline import BASELINES, load_baseline
 from model.evaluation.contender import Contender, run_baseline
 from model.evaluation.evaluate import propose
@@ -70,9 +70,12 @@ def run(arguments: argparse.Namespace) -> int:
     """Print the tables, and write what was asked for."""
     keep_freed_memory()
     log = _training_log(arguments)
+    _check_targets(arguments)
     checkpoints = _checkpoints(arguments.weights)
     baselines = {name: load_baseline(name) for name in arguments.baseline}
     pictures = read_annotations(arguments.data, arguments.images)
+    if not any(len(picture.boxes) for picture in pictures):
+        raise DataError(f"{arguments.data}: none of its pictures has a box to find")
     judged = {name: _measure(arguments, *checkpoint, pictures) for name, checkpoint in checkpoints.items()}
     findings = next(found for found, _ in judged.values())
     contenders = [_contender(name, *measured) for name, measured in judged.items()]
@@ -83,6 +86,13 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.report:
         arguments.report.write_text(write_report(findings, log, contenders), encoding="utf-8")
     return 0
+
+
+def _check_targets(arguments: argparse.Namespace) -> None:
+    """Before an evaluation is lost on it."""
+    for path in filter(None, (arguments.json, arguments.report)):
+        if not path.parent.is_dir():
+            raise DataError(f"{path}: there is no folder {path.parent}")
 
 
 def _checkpoints(paths: Sequence[Path]) -> dict[str, tuple[Path, Checkpoint]]:

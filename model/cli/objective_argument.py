@@ -26,8 +26,9 @@ def add_objective(parser: argparse.ArgumentParser) -> None:
         choices=("proposals", "detection"),
         default="proposals",
         help="proposals: the RPN alone. detection: a whole Faster R-CNN end to end, torchvision's RoI heads on the "
-        "classes of the data; saves the RPN alone (last, best), to be served, and the detector "
-        "(detector-last, detector-best), to be loaded with model.detection.load_detector (default: %(default)s)",
+        "classes of the data, in the place of a second stage of proposals; saves the RPN alone (last, best), to be "
+        "served, and the detector (detector-last, detector-best), to be loaded with model.detection.load_detector "
+        "(default: %(default)s)",
     )
     group = parser.add_argument_group("with --objective detection")
     add = group.add_argument

@@ -4,7 +4,14 @@ import argparse
 from dataclasses import replace
 from typing import Any
 
+from model.errors import ConfigError
 from model.training.rules import DEFAULT_RULES, RULES, Rules
+
+# What is heard only by one way of assigning, or by one loss; with another it would be taken without a word.
+_ONLY_WITH = (
+    (("foreground_iou", "background_iou", "straddle"), "assignment", "iou"),
+    (("anchors_per_picture", "foreground_share"), "objectness", "bce"),
+)
 
 
 def add_rules(parser: argparse.ArgumentParser) -> None:
@@ -31,11 +38,11 @@ def rules_of(arguments: argparse.Namespace) -> Rules:
     """The rules that were asked for.
 
     Raises:
-        ConfigError: they contradict one another.
+        ConfigError: they contradict one another, or one is of no use beside the others.
     """
     base = RULES[arguments.rules]
     given = {name: value for name, value in vars(arguments).items() if value is not None}
-    return replace(
+    rules = replace(
         base,
         matcher=replace(base.matcher, **_those(given, ("foreground_iou", "background_iou", "straddle"))),
         sampler=replace(
@@ -45,6 +52,12 @@ def rules_of(arguments: argparse.Namespace) -> Rules:
         ),
         **_those(given, ("assignment", "objectness", "box", "box_per", "box_weight", "ignore_confident")),
     )
+    for names, option, value in _ONLY_WITH:
+        if getattr(rules, option) != value and (idle := next((name for name in names if name in given), None)):
+            raise ConfigError(
+                f"--{idle.replace('_', '-')} is for --{option} {value}, and this is {getattr(rules, option)}"
+            )
+    return rules
 
 
 def _those(given: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:

@@ -3,8 +3,6 @@
 import argparse
 import logging
 import platform
-import shlex
-import sys
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -16,11 +14,13 @@ from model.architectures import ARCHITECTURES, DEFAULT_ARCHITECTURE, architectur
 from model.checkpoints.checkpoint import Checkpoint, load_checkpoint
 from model.checkpoints.restore import fitting_weights
 from model.cli.augmentation_argument import add_augmentation, augmentation_of
+from model.cli.command_line import command_line
 from model.cli.data_argument import FOLDER
 from model.cli.objective_argument import add_objective, objective_of
 from model.cli.rules_argument import add_rules, rules_of
 from model.config import ModelConfig
-from model.errors import DataError
+from model.cores import processor_name
+from model.errors import ConfigError, DataError
 from model.training.annotations import AnnotatedPicture, read_annotations
 from model.training.event_log import require_tensorboard
 from model.training.folder_lock import locked
@@ -120,6 +120,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _described(arguments: argparse.Namespace, ranks: Ranks) -> Run:
+    _check(arguments)
     start = load_checkpoint(arguments.start) if arguments.start else None
     config = _config(arguments, start)
     pictures = _pictures(arguments.data, "train", arguments.limit)
@@ -138,6 +139,13 @@ def _described(arguments: argparse.Namespace, ranks: Ranks) -> Run:
         provenance=_provenance(start),
         tensorboard=arguments.tensorboard,
     )
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    if arguments.workers < 0:
+        raise ConfigError(f"--workers must be at least 0, not {arguments.workers}")
+    if arguments.limit is not None and arguments.limit < 1:
+        raise ConfigError(f"--limit must be at least 1, not {arguments.limit}")
 
 
 def _train(trainer: Trainer) -> None:
@@ -173,9 +181,23 @@ def _config(arguments: argparse.Namespace, start: Checkpoint | None) -> ModelCon
         config = architecture(arguments.architecture or DEFAULT_ARCHITECTURE)
     else:
         config = start.config
-    if arguments.objective == "detection":
-        config = without_refinement(config)  # the RoI heads are its second stage
+    if arguments.objective == "detection" and config.refinement is not None:
+        config = _for_detection(config, asked_for=arguments.architecture is not None)
     return config if arguments.input_size is None else with_input_size(config, arguments.input_size)
+
+
+def _for_detection(config: ModelConfig, *, asked_for: bool) -> ModelConfig:
+    """Without the proposals' second stage: the RoI heads are a detector's."""
+    plain = without_refinement(config)
+    if asked_for:
+        raise ConfigError(
+            f"--objective detection trains no second stage of proposals beside its own heads: take --architecture "
+            f"{plain.architecture} in the place of {config.architecture}"
+        )
+    log.info(
+        "%s without its second stage, that is %s: a detector's heads are one", config.architecture, plain.architecture
+    )
+    return plain
 
 
 def _start(start: Checkpoint, config: ModelConfig, path: Path) -> dict[str, torch.Tensor]:
@@ -190,24 +212,23 @@ def _pictures(folder: Path, split: str, limit: int | None) -> list[AnnotatedPict
         raise DataError(f"{folder}: is no folder; training takes a train and a val split from one")
     file = split_file(folder, split)
     pictures = read_annotations(file)[:limit]
+    if not any(len(picture.boxes) for picture in pictures):
+        first = "" if limit is None else f" of its first {limit}"
+        raise DataError(f"{file}: none{first or ' of its'} pictures has a box that is an object")
     if missing := next((p.path for p in pictures if not p.path.is_file()), None):
         raise DataError(f"{file}: its picture {missing} is not there")
     return pictures
 
 
 def _provenance(start: Checkpoint | None) -> dict[str, Any]:
-    hardware = torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {torch.get_num_threads()} threads"
+    threads = f"{torch.get_num_threads()} threads of {processor_name()}"
+    hardware = torch.cuda.get_device_name() if torch.cuda.is_available() else threads
     provenance: dict[str, Any] = {
         "hardware": hardware,
-        "command": shlex.join(["rpn", *map(_without_folders, sys.argv[1:])]),
+        "command": command_line(),
         "python": platform.python_version(),
         "torch": torch.__version__,
     }
     if start is not None:
         provenance["started_from"] = {"digest": start.digest, **start.provenance}
     return provenance
-
-
-def _without_folders(argument: str) -> str:
-    """A checkpoint goes out into the world: it says what its data were called, not where its trainer keeps them."""
-    return Path(argument).name if Path(argument).is_absolute() else argument

@@ -17,6 +17,7 @@ from model.checkpoints.card import write_card
 from model.checkpoints.checkpoint import Checkpoint, file_sha256, load_checkpoint, save_checkpoint
 from model.checkpoints.restore import restore_network
 from model.cli import weights_import
+from model.cli.command_line import command_line
 from model.cli.data_argument import ONE_SPLIT
 from model.config import ModelConfig
 from model.device import choose_device
@@ -113,7 +114,7 @@ def run_release(arguments: argparse.Namespace) -> int:
         place: figures,
         f"{place}, the same network before training": _measure_untrained(halved, pictures, device),
     }
-    provenance = {**trained.provenance, **about}
+    provenance = {**trained.provenance, **about, "released_by": command_line()}
     shipped = replace(halved, metrics=metrics, provenance=provenance, calibration=calibration)
     digest = save_checkpoint(shipped, arguments.out)
     shipped = replace(shipped, digest=digest)

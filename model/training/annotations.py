@@ -19,7 +19,8 @@ class AnnotatedPicture:
 
     ``boxes``: float32 (G, 4) ``xyxy``; ``ignored``: float32 (I, 4), regions that are neither object nor background
     (COCO's ``iscrowd``, VOC's ``difficult``); ``classes``: the G names of the boxes' classes, None where a box has
-    none. Proposals are class-agnostic: only a detector's training asks for classes.
+    none. Proposals are class-agnostic: only a detector's training asks for classes. ``record``: where it is annotated,
+    for messages.
     """
 
     path: Path
@@ -27,6 +28,7 @@ class AnnotatedPicture:
     boxes: FloatArray
     ignored: FloatArray
     classes: tuple[str | None, ...] = ()
+    record: str = ""
 
 
 def read_annotations(path: Path, images: Path | None = None, *, split: str = "val") -> list[AnnotatedPicture]:
@@ -53,6 +55,7 @@ def annotated(picture: PictureRecord) -> AnnotatedPicture:
         boxes=boxes[kept],
         ignored=ignored[kept_ignored],
         classes=tuple(box.category for box, keep in zip(objects, kept, strict=True) if keep),
+        record=f"{picture.file}: {picture.where}",
     )
 
 

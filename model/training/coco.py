@@ -65,7 +65,7 @@ class _Reader:
         if key not in self.images:
             raise self._fault(FaultKind.UNKNOWN_IMAGE, where, f"image_id {key!r} is in no record of images")
         corners = self._corners(where, record)
-        box = BoxRecord(where, corners, bool(record.get("iscrowd", 0)), self._category(where, record))
+        box = BoxRecord(where, corners, self._is_crowd(where, record), self._category(where, record))
         self.images[key].boxes.append(box)
 
     def records(self) -> Records:
@@ -89,7 +89,10 @@ class _Reader:
         sides = self._field(where, record, "width"), self._field(where, record, "height")
         try:
             return ImageSize(int(sides[0]), int(sides[1]))
-        except (TypeError, ValueError, OverflowError) as error:
+        except TypeError as error:  # null, a list
+            detail = f"width and height must be numbers, not {_shown(sides[0])} and {_shown(sides[1])}"
+            raise self._fault(FaultKind.BAD_RECORD, where, detail) from error
+        except (ValueError, OverflowError) as error:
             raise self._fault(FaultKind.BAD_RECORD, where, str(error)) from error
 
     def _corners(self, where: str, record: dict[str, Any]) -> tuple[float, float, float, float]:
@@ -104,6 +107,13 @@ class _Reader:
         if not all(map(math.isfinite, (x, y, width, height))):
             raise self._fault(FaultKind.NON_FINITE_BOX, where, f"bbox {_shown(box)} is not finite")
         return x, y, x + width, y + height
+
+    def _is_crowd(self, where: str, record: dict[str, Any]) -> bool:
+        """Anything else than 0 or 1 would be a guess, and a box to ignore is a label lost."""
+        value = record.get("iscrowd", 0)
+        if not isinstance(value, int | float) or value not in (0, 1):
+            raise self._fault(FaultKind.BAD_RECORD, where, f"iscrowd must be 0 or 1, not {_shown(value)}")
+        return bool(value)
 
     def _category(self, where: str, record: dict[str, Any]) -> str | None:
         """The category's name. Class-agnostic training needs none, so an unknown one costs no box."""

@@ -97,7 +97,10 @@ class CanvasDataset(Dataset[CanvasSample]):
         return mosaic([samples[i] for i in random.permutation(4)], self.pictures[index].size, random)
 
     def _decoded(self, annotated: AnnotatedPicture) -> Sample:
-        header, decoded = read_picture(annotated.path)
+        try:
+            header, decoded = read_picture(annotated.path)
+        except DataError as error:
+            raise DataError(f"{annotated.record}: {error}" if annotated.record else str(error)) from error
         if mismatch := size_mismatch(header, annotated.size):
             raise DataError(f"{annotated.path}: {mismatch}")
         labels = None if self.classes is None else labels_of(annotated, self.classes)

@@ -24,7 +24,10 @@ def locked(folder: Path) -> Iterator[None]:
     Raises:
         DataError: another training holds the folder.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        raise DataError(f"{folder}: is a file; a run needs a folder of its own") from error
     with (folder / LOCK_FILE).open("a+", encoding="utf-8") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -30,7 +30,7 @@ from model.training.run_folder import LOG_FILE, STATE_FILE
 from model.training.run_state import load_state, save_state, unusable
 from model.training.schedule import CosineSchedule
 from model.training.settings import settings_of
-from model.training.stopping import StopRequest
+from model.training.stopping import StopRequest, leave_signals
 
 log = logging.getLogger(__name__)
 
@@ -104,6 +104,7 @@ class Trainer:
             batch_sampler=self.batches,
             collate_fn=collate,
             num_workers=self.run.workers,
+            worker_init_fn=leave_signals,
             pin_memory=self.run.device.type == "cuda",
         )
         batches = iter(loader)
@@ -225,7 +226,10 @@ class Trainer:
             self.progress = Progress.from_dict(state["progress"])
         except Exception as error:  # our own settings, and yet foreign content: again in many ways
             raise unusable(path, error) from error
-        log.info("resumed at epoch %d, step %d", self.progress.epoch + 1, self.progress.total)
+        if self.progress.epoch == self.run.recipe.epochs:
+            log.info("the run is finished; for more, train --from its last checkpoint into another folder")
+        else:
+            log.info("resumed at epoch %d, step %d", self.progress.epoch + 1, self.progress.total)
 
 
 def _network(run: Run, ranks: Ranks) -> nn.Module:

@@ -37,6 +37,8 @@ class Recipe:
         for name in ("epochs", "batch_size", "accumulate"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"recipe: {name} must be at least 1, not {getattr(self, name)}")
+        if not 0 <= self.ema_decay < 1:
+            raise ConfigError(f"recipe: ema_decay must be at least 0 and below 1, not {self.ema_decay}")
         if not self.learning_rate > 0:
             raise ConfigError(f"recipe: learning_rate must be positive, not {self.learning_rate}")
 

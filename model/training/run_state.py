@@ -1,5 +1,6 @@
 """The state of a stopped run: written whole or not at all, and read back only by the run that wrote it."""
 
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ def load_state(path: Path, settings: Settings, device: torch.device) -> dict[str
     try:
         state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
     except Exception as error:  # a damaged or foreign file fails in as many ways as there are
-        raise unusable(path, error) from error
+        raise unusable(path, error if zipfile.is_zipfile(path) else "it is damaged, or no state of a run") from error
     if not isinstance(state, dict) or not isinstance(state.get(_SETTINGS), dict):
         raise unusable(path, "it does not say by which settings it was trained")
     if difference := first_difference(state[_SETTINGS], settings):

@@ -18,6 +18,8 @@ from model.training.records import Records
 from model.training.voc import ANNOTATIONS, PICTURES, SPLITS, parse_voc, voc_root
 
 NAMES = ("train", "val", "test")
+# Those that `rpn train` takes from a folder.
+TRAINED_ON = ("train", "val")
 
 
 def split_file(path: Path, name: str) -> Path:

@@ -9,6 +9,13 @@ from types import FrameType
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
+def leave_signals(_worker: int) -> None:
+    """In a process that decodes for the loop: a signal to the whole group (`timeout`, systemd, a terminal) is the
+    loop's to take, which goes on to the end of its step, and then ends its workers."""
+    for number in _SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+
+
 class StopRequest:
     """Within its context a signal only sets ``made``, which the loop asks for where the weights are whole.
 

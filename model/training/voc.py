@@ -107,8 +107,15 @@ def _box(file: Path, where: str, element: Element, report: Report) -> BoxRecord:
     category = (element.findtext("name") or "").strip()
     if not category:
         report(Fault(FaultKind.UNKNOWN_CATEGORY, file, where, "has no name"))
-    difficult = (element.findtext("difficult") or "0").strip() not in ("0", "")
-    return BoxRecord(where, (x1 - 1, y1 - 1, x2, y2), difficult, category or None)
+    return BoxRecord(where, (x1 - 1, y1 - 1, x2, y2), _is_difficult(file, where, element), category or None)
+
+
+def _is_difficult(file: Path, where: str, element: Element) -> bool:
+    """Anything else than 0 or 1 would be a guess, and a box to ignore is a label lost."""
+    text = (element.findtext("difficult") or "").strip()
+    if text not in ("", "0", "1"):
+        raise RecordError(Fault(FaultKind.BAD_RECORD, file, where, f"'difficult' must be 0 or 1, not {text[:80]!r}"))
+    return text == "1"
 
 
 def _number(file: Path, where: str, element: Element, path: str) -> float:

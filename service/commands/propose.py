@@ -29,7 +29,8 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser = subparsers.add_parser(
         "propose",
         help="a photograph's proposals, drawn or as JSON, without a server",
-        description="The proposals of photographs, drawn on them or as JSON, without a server.",
+        description="The proposals of photographs, drawn on them or as JSON, without a server. Without --out the "
+        "JSON goes to standard output, a line for each picture.",
     )
     parser.set_defaults(run=run)
     add = parser.add_argument

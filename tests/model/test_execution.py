@@ -3,7 +3,7 @@
 import importlib.util
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -54,6 +54,15 @@ def test_a_cpu_has_a_lane_for_each_core_and_a_gpu_has_one(monkeypatch: pytest.Mo
     assert (choose_lanes(3, "cpu"), choose_lanes(0, "cuda"), choose_lanes(3, "cuda")) == (3, 1, 1)
     monkeypatch.setattr(execution, "default_threads", lambda: 64)
     assert choose_lanes(0, "cpu") == 8
+
+
+@pytest.fixture(autouse=True)
+def _all_cores() -> Iterator[None]:
+    """As a service's process has them, whoever else runs tests."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(default_threads())
+    yield
+    torch.set_num_threads(before)
 
 
 def torch_run(config: ModelConfig, lanes: int) -> TorchExecution:

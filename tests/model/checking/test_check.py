@@ -51,6 +51,8 @@ def edit(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
 def test_clean_data_have_no_faults_and_count_the_same_in_either_layout(tmp_path: Path):
     write_coco(tmp_path / "coco", "train", range(8))
     write_voc(tmp_path / "voc", "train", range(8))
+    write_coco(tmp_path / "coco", "val", range(10, 12))
+    write_voc(tmp_path / "voc", "val", range(10, 12))
     coco, voc = check(tmp_path / "coco"), check(tmp_path / "voc")
     assert coco.faults == voc.faults == []
     ours, theirs = coco.statistics["train"], voc.statistics["train"]
@@ -210,3 +212,16 @@ def test_every_error_of_the_annotations_stops_training_too(coco: Path):
     with pytest.raises(DataError) as caught:
         read_annotations(coco / "train.json")
     assert str(caught.value) == str(fault)
+
+
+def test_what_stops_a_training_is_an_error(coco: Path):
+    (coco / "val.json").unlink()
+    assert (FaultKind.NO_SPLIT, "val.json", "") in found(coco)
+    edit(coco / "train.json", lambda content: content.update(images=[], annotations=[]))
+    assert (FaultKind.NO_PICTURES, "train.json", "") in found(coco)
+
+
+def test_a_split_of_which_nothing_can_be_learnt_is_an_error(voc: Path, coco: Path):
+    edit(coco / "train.json", lambda content: [box.update(iscrowd=1) for box in content["annotations"]])
+    assert (FaultKind.NO_OBJECTS, "train.json", "") in found(coco)
+    assert not [fault for fault in check(coco / "val.json").faults if fault.kind.severity is Severity.ERROR]

@@ -12,6 +12,7 @@ from tests.scenes import write_coco
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
     write_coco(tmp_path, "train", range(4))
+    write_coco(tmp_path, "val", range(10, 12))
     return tmp_path
 
 

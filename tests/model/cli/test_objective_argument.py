@@ -50,3 +50,5 @@ def test_what_cannot_be_done_is_one_line(tmp_path: Path, capsys: pytest.CaptureF
     assert "per_picture must be at least 1" in fault(capsys, data, out, *detection, "--rois-per-picture", "0")
     assert "post_nms_top_n must be at least 1" in fault(capsys, data, out, *detection, "--train-proposals", "0")
     assert "--roi-width is for --objective detection" in fault(capsys, data, out, "--roi-width", "8")
+    two_stages = ("--architecture", "rpn_regnet_x_400mf_fpn_cascade")
+    assert "take --architecture rpn_regnet_x_400mf_fpn in" in fault(capsys, data, out, *detection, *two_stages)

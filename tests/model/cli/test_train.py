@@ -2,14 +2,24 @@
 
 import csv
 import importlib.util
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from model.training.folder_lock import LOCK_FILE, locked
-from model.training.run_folder import LAST_FILE, LOG_FILE
+from model.training.run_folder import LAST_FILE, LOG_FILE, STATE_FILE
 from service import cli
 from tests.scenes import write_coco
+
+REPOSITORY = Path(__file__).parents[3]
+PATIENCE_S = 90
 
 
 @pytest.fixture(scope="module")
@@ -96,6 +106,85 @@ def test_what_tensorboard_needs_is_said_before_anything_is_read(
 def test_accumulating_nothing_is_refused(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     command = ["train", "--data", str(data), "--out", str(tmp_path / "out"), "--accumulate", "0"]
     assert "accumulate must be at least 1, not 0" in fault(capsys, *command)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--workers", "-1"], "--workers must be at least 0, not -1"),
+        (["--limit", "0"], "--limit must be at least 1, not 0"),
+        (["--ema-decay", "2"], "ema_decay must be at least 0 and below 1, not 2.0"),
+        (["--input-size", "100000"], "--input-size: at most 4096, not 100000"),
+        (["--straddle", "3"], "--straddle is for --assignment iou, and this is atss"),
+        (["--anchors-per-picture", "5"], "--anchors-per-picture is for --objectness bce, and this is quality"),
+    ],
+)
+def test_what_would_do_nothing_or_harm_is_refused(
+    data: Path, tmp_path: Path, options: list[str], message: str, capsys: pytest.CaptureFixture[str]
+):
+    assert message in fault(capsys, "train", "--data", str(data), "--out", str(tmp_path / "out"), *options)
+
+
+def test_a_file_is_no_runs_folder(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    (tmp_path / "out").write_text("")
+    printed = fault(capsys, "train", "--data", str(data), "--out", str(tmp_path / "out"))
+    assert printed == f"rpn: {tmp_path / 'out'}: is a file; a run needs a folder of its own\n"
+
+
+def test_data_without_an_object_are_not_trained_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    for split in ("train", "val"):
+        write_coco(tmp_path, split, range(2))
+    path = tmp_path / "train.json"
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps({**content, "annotations": [{**box, "iscrowd": 1} for box in content["annotations"]]}))
+    printed = fault(capsys, "train", "--data", str(tmp_path), "--out", str(tmp_path / "out"))
+    assert printed == f"rpn: {path}: none of its pictures has a box that is an object\n"
+
+
+def test_a_damaged_state_is_said_to_be_damaged(command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    whole = folder(command) / STATE_FILE
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / STATE_FILE).write_bytes(whole.read_bytes()[:1000])
+    printed = fault(capsys, *(str(out) if argument == str(folder(command)) else argument for argument in command))
+    assert "cannot be resumed from (it is damaged, or no state of a run); move it away to start anew" in printed
+
+
+def test_a_damaged_picture_is_named_with_its_record(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    for split, seeds in (("train", range(2)), ("val", range(20, 22))):
+        write_coco(tmp_path, split, seeds)
+    picture = tmp_path / "images" / "scene_1.png"
+    picture.write_bytes(picture.read_bytes()[:100])
+    options = ["--input-size", "64", "--device", "cpu", "--workers", "0", "--batch-size", "2"]
+    assert cli.main(["train", "--data", str(tmp_path), "--out", str(tmp_path / "out"), *options]) == 2
+    assert f"\nrpn: {tmp_path / 'train.json'}: image 1: {picture}: " in capsys.readouterr().err
+
+
+def test_a_signal_to_the_whole_group_stops_the_run_and_not_its_workers(tmp_path: Path):
+    """As `timeout`, systemd and terminals send it."""
+    write_coco(tmp_path, "train", range(150))
+    write_coco(tmp_path, "val", range(200, 202))
+    out = tmp_path / "out"
+    options = ["--input-size", "64", "--device", "cpu", "--workers", "2", "--epochs", "1", "--batch-size", "1"]
+    command = [sys.executable, "-m", "service.cli", "train", "--data", str(tmp_path), "--out", str(out), *options]
+    with (tmp_path / "log").open("wb") as log:
+        run = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True, cwd=REPOSITORY)
+    try:
+        end = time.monotonic() + PATIENCE_S
+        while not re.search(r" [1-9]\d?/150 \[", (tmp_path / "log").read_text()):
+            assert run.poll() is None, (tmp_path / "log").read_text()
+            assert time.monotonic() < end, (tmp_path / "log").read_text()
+            time.sleep(0.05)
+        os.killpg(run.pid, signal.SIGTERM)
+        assert run.wait(PATIENCE_S) == 130
+    finally:
+        run.kill()
+        run.wait()
+    printed = (tmp_path / "log").read_text()
+    assert "the same command goes on from" in printed
+    assert "Traceback" not in printed
+    assert (out / STATE_FILE).exists()
+    assert not list(out.glob("*.partial"))
 
 
 def test_help_says_how_several_gpus_are_used(capsys: pytest.CaptureFixture[str]):

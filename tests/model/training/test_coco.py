@@ -66,7 +66,7 @@ BAD = [
     ({"images": [{**IMAGE, "id": [7]}], "annotations": []}, r"images\[0\]: id must be a number or a text, not \[7\]"),
     ({"images": [{**IMAGE, "file_name": 7}], "annotations": []}, "image 7: file_name must be a text, not 7"),
     ({"images": [{**IMAGE, "width": 0}], "annotations": []}, "image 7: a picture of 0x10"),
-    ({"images": [{**IMAGE, "width": None}], "annotations": []}, "image 7: int"),
+    ({"images": [{**IMAGE, "width": None}], "annotations": []}, "image 7: width and height must be numbers, not None"),
     ('{"images": [{"id": 7, "file_name": "a.jpg", "width": Infinity, "height": 1}], "annotations": []}', "image 7: "),
     ({"images": [{"id": 3}], "annotations": []}, "image 3: 'file_name' is missing"),
     ({"images": [IMAGE], "annotations": [record(image_id=8)]}, r"annotations\[0\]: image_id 8 is in no record"),
@@ -76,6 +76,13 @@ BAD = [
     ({"images": [IMAGE], "annotations": [record(), {"image_id": 7}]}, r"annotations\[1\]: 'bbox' is missing"),
     ({"images": [IMAGE], "annotations": [record(bbox=[1, 2, 3, float("nan")])]}, "is not finite"),
     ({"images": [IMAGE], "annotations": [record(bbox=[1, 2, 3, 10**400])]}, "is not finite"),
+    *(
+        (
+            {"images": [IMAGE], "annotations": [record(iscrowd=x)]},
+            rf"annotations\[0\]: iscrowd must be 0 or 1, not {x!r}",
+        )
+        for x in ("0", "yes", 2, None)
+    ),
 ]
 
 

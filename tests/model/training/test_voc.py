@@ -128,3 +128,10 @@ def test_a_reader_that_goes_on_lists_every_fault_and_keeps_the_rest(split: Path)
         ("image 'c'", ["object[0]", "object[2]"]),
     ]
     assert {path.name for path in records.named} == {"a.jpg", "b.jpg", "c.jpg", "d.jpg"}
+
+
+@pytest.mark.parametrize("text", ["maybe", "true", "2"])
+def test_what_difficult_says_is_not_guessed(split: Path, text: str):
+    annotate(split, voc_xml(20, 10, voc_object(1, 2, 3, 4).replace("<difficult>0<", f"<difficult>{text}<")))
+    with pytest.raises(DataError, match=rf"object\[0\]: 'difficult' must be 0 or 1, not '{text}'"):
+        read_annotations(split)
