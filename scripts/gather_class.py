@@ -1,0 +1,94 @@
+"""Make a COCO data set larger by another's pictures of one class.
+
+    python scripts/gather_class.py OUT --base pedestrian --add general --class person --only 'coco_*'
+
+OUT holds the base's pictures and boxes, and of the other's train split the pictures that show the class, with the boxes
+of that class alone. What the base names in any split is not taken again: a picture in train and val would flatter. The
+pictures are linked. So were the photographs put together that weights/pedestrian.safetensors was last trained on.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+_SPLITS = ("train", "val")
+
+Content = Mapping[str, Any]
+
+
+def gathered(base: Content, other: Content, name: str, *, only: str, taken: set[str]) -> dict[str, Any]:
+    """The base's records and those of the other that show the class, numbered anew; names in ``taken`` are left out.
+
+    ``only``: a pattern, as in `fnmatch`, that a file's name has to match.
+
+    Raises:
+        ValueError: one of both has no such class.
+    """
+    ours, theirs = _class_id(base, name), _class_id(other, name)
+    boxes = [box for box in other["annotations"] if box["category_id"] == theirs]
+    shown = {box["image_id"] for box in boxes if not box.get("iscrowd")}
+    pictures = [
+        picture
+        for picture in other["images"]
+        if picture["id"] in shown and picture["file_name"] not in taken and fnmatchcase(picture["file_name"], only)
+    ]
+    images, annotations = list(base["images"]), list(base["annotations"])
+    first_image = 1 + max((image["id"] for image in images), default=0)
+    first_box = 1 + max((box["id"] for box in annotations), default=0)
+    numbers = {picture["id"]: first_image + i for i, picture in enumerate(pictures)}
+    images += [{**picture, "id": numbers[picture["id"]]} for picture in pictures]
+    added = [box for box in boxes if box["image_id"] in numbers]
+    annotations += [
+        {**box, "id": first_box + i, "image_id": numbers[box["image_id"]], "category_id": ours}
+        for i, box in enumerate(added)
+    ]
+    return {**base, "images": images, "annotations": annotations}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Read the command line, write the folder."""
+    parser = argparse.ArgumentParser(description="Make a COCO data set larger by another's pictures of one class.")
+    parser.add_argument("out", type=Path, help="the folder to write, which must not be there")
+    parser.add_argument("--base", type=Path, required=True, help="a folder with train.json, val.json and images/")
+    parser.add_argument("--add", type=Path, required=True, help="a folder of the same layout")
+    parser.add_argument("--class", dest="name", required=True, help="the class that is taken, by its name in both")
+    parser.add_argument("--only", default="*", metavar="PATTERN", help="only pictures whose file names match")
+    given = parser.parse_args(arguments)
+    base = {split: _read(given.base / f"{split}.json") for split in _SPLITS}
+    named = {image["file_name"] for content in base.values() for image in content["images"]}
+    try:
+        train = gathered(base["train"], _read(given.add / "train.json"), given.name, only=given.only, taken=named)
+        (given.out / "images").mkdir(parents=True)
+    except (ValueError, OSError) as error:
+        sys.exit(f"gather_class.py: {error}")
+    for split, content in (("train", train), ("val", base["val"])):
+        (given.out / f"{split}.json").write_text(json.dumps(content), encoding="utf-8")
+        for image in content["images"]:
+            folder = given.base if image["file_name"] in named else given.add
+            link = given.out / "images" / image["file_name"]
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to((folder / "images" / image["file_name"]).resolve())
+    print(f"{given.out}: {len(train['images'])} pictures to train on, {len(train['annotations'])} boxes")
+
+
+def _class_id(content: Content, name: str) -> object:
+    for category in content["categories"]:
+        if category["name"] == name:
+            return category["id"]
+    raise ValueError(f"no class {name!r} among {', '.join(category['name'] for category in content['categories'])}")
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        sys.exit(f"gather_class.py: {path}: {error}")
+    return content
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,77 @@
+"""A data set made larger by another's pictures of one class."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import gather_class
+from model.training.annotations import read_annotations
+
+
+def write(folder: Path, split: str, names: list[str], boxes: list[tuple[int, str, int]], classes: list[str]) -> None:
+    """``boxes``: the number of a picture from 1 on, a class, and whether it is a crowd."""
+    (folder / "images").mkdir(parents=True, exist_ok=True)
+    for name in names:
+        (folder / "images" / name).write_bytes(folder.name.encode())
+    content: dict[str, Any] = {
+        "images": [{"id": i, "file_name": name, "width": 9, "height": 9} for i, name in enumerate(names, 1)],
+        "annotations": [
+            {
+                "id": i,
+                "image_id": picture,
+                "category_id": 10 + classes.index(kind),
+                "bbox": [0, 0, i, i],
+                "iscrowd": crowd,
+            }
+            for i, (picture, kind, crowd) in enumerate(boxes, 1)
+        ],
+        "categories": [{"id": 10 + i, "name": name} for i, name in enumerate(classes)],
+    }
+    (folder / f"{split}.json").write_text(json.dumps(content))
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> Path:
+    write(tmp_path / "base", "train", ["a.jpg"], [(1, "person", 0)], ["person"])
+    write(tmp_path / "base", "val", ["v.jpg"], [(1, "person", 0)], ["person"])
+    names = ["a.jpg", "v.jpg", "cat.jpg", "new.jpg", "crowd.jpg", "other.png"]
+    boxes = [(1, "person", 0), (2, "person", 0), (3, "cat", 0), (4, "cat", 0), (4, "person", 0), (4, "person", 1)]
+    write(tmp_path / "more", "train", names, [*boxes, (5, "person", 1), (6, "person", 0)], ["cat", "person"])
+    return tmp_path
+
+
+def run(folders: Path, *options: str) -> None:
+    command = [str(folders / "out"), "--base", str(folders / "base"), "--add", str(folders / "more")]
+    gather_class.main([*command, "--class", "person", *options])
+
+
+def test_pictures_that_show_it_are_added_with_its_boxes_alone(folders: Path, capsys: pytest.CaptureFixture[str]):
+    run(folders, "--only", "*.jpg")
+    assert capsys.readouterr().out == f"{folders / 'out'}: 2 pictures to train on, 3 boxes\n"
+    one, new = read_annotations(folders / "out", split="train")
+    assert (one.path.name, new.path.name) == ("a.jpg", "new.jpg")
+    assert (one.boxes.tolist(), one.classes) == ([[0, 0, 1, 1]], ("person",))
+    assert (new.boxes.tolist(), new.classes, new.ignored.tolist()) == ([[0, 0, 5, 5]], ("person",), [[0, 0, 6, 6]])
+    assert [one.path.read_bytes(), new.path.read_bytes()] == [b"base", b"more"]
+    [val] = read_annotations(folders / "out", split="val")
+    assert val.path.read_bytes() == b"base"
+
+
+def test_without_a_pattern_all_are_taken(folders: Path):
+    run(folders)
+    names = [picture.path.name for picture in read_annotations(folders / "out", split="train")]
+    assert names == ["a.jpg", "new.jpg", "other.png"]
+
+
+def test_what_cannot_be_done_is_one_line(folders: Path):
+    with pytest.raises(SystemExit, match="no class 'dog' among person"):
+        run(folders, "--class", "dog")
+    assert not (folders / "out").exists()
+    (folders / "out" / "images").mkdir(parents=True)
+    with pytest.raises(SystemExit, match="File exists"):
+        run(folders)
+    (folders / "more" / "train.json").unlink()
+    with pytest.raises(SystemExit, match=r"more/train\.json: .*No such file"):
+        run(folders)
