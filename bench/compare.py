@@ -21,11 +21,11 @@ _NETWORK = "mobilenet"
 _MIB = 2**20
 _METHOD = (
     "The weights of one torchvision MobileNetV3 320 FPN: ours as `rpn weights import` makes them, with the settings' "
-    "defaults; theirs in Pillow, torchvision's transform, backbone and RPN, eager fp32, one worker of one thread for "
-    "each core (bench/frameworks, each server as its documentation shows it), and with an allocator that keeps its "
-    "memory. Each picture is a form's only file, each answer JSON. In every round each server is started, asked and "
-    "ended, with no other running; medians, in brackets the middle eight tenths, ratios round by round. Memory is "
-    "resident at its highest, of all processes of a server together; what they share counts once for each."
+    "defaults; theirs in Pillow, torchvision's transform, backbone and RPN, eager fp32, a worker for each core and "
+    "one thread a call (bench/frameworks, each server as its documentation shows it), and with an allocator that keeps "
+    "its memory. Each picture is a form's only file, each answer JSON. In every round each server is started, asked "
+    "and ended, with no other running; medians, in brackets the middle eight tenths, ratios round by round. Memory is "
+    "the most that each process of a server has held, added up; pages that they share count once for each."
 )
 
 

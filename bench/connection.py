@@ -33,7 +33,9 @@ class Head:
         headers = {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
         try:
             status = int(first.split(" ")[1])
-            length = None if headers.get("transfer-encoding") == "chunked" else int(headers["content-length"])
+            length = (
+                None if headers.get("transfer-encoding", "").lower() == "chunked" else int(headers["content-length"])
+            )
         except (IndexError, ValueError, KeyError) as error:
             raise BrokenAnswer(f"not an answer with a length: {first!r}") from error
         last = headers.get("connection", "").lower() == "close"
@@ -127,7 +129,7 @@ def take_body(received: bytes | bytearray, length: int | None) -> tuple[bytes, i
     """The body that begins here, and where it ends; None while it is not whole. In chunks (RFC 9112, 7.1) for None.
 
     Raises:
-        BrokenAnswer: a chunk says no length.
+        BrokenAnswer: a chunk says no length, or does not end where it says.
     """
     if length is not None:
         return (bytes(received[:length]), length) if len(received) >= length else None
@@ -138,11 +140,22 @@ def take_body(received: bytes | bytearray, length: int | None) -> tuple[bytes, i
         except ValueError as error:
             raise BrokenAnswer(f"not a chunk's length: {bytes(received[place:end])!r}") from error
         start, place = end + 2, end + 2 + size + 2
+        if not size:
+            return _past_trailers(received, start, body)
         if len(received) < place:
             return None
-        if not size:
-            return body, place
+        if received[place - 2 : place] != b"\r\n":
+            raise BrokenAnswer(f"a chunk of {size} bytes does not end there")
         body += received[start : start + size]
+    return None
+
+
+def _past_trailers(received: bytes | bytearray, start: int, body: bytes) -> tuple[bytes, int] | None:
+    """Header lines may follow the last chunk; an empty line ends them."""
+    while (end := received.find(b"\r\n", start)) >= 0:
+        if end == start:
+            return body, end + 2
+        start = end + 2
     return None
 
 

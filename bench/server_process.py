@@ -106,6 +106,7 @@ class ServerProcess(ABC):
                 stderr=subprocess.STDOUT,
                 env={**inherited, **environment},
                 cwd=_REPOSITORY,
+                start_new_session=True,  # a group, by which what it leaves behind is ended too
             )
 
     def _wait_until_ready(self) -> None:
@@ -116,8 +117,9 @@ class ServerProcess(ABC):
             time.sleep(_LOOK_EVERY_S)
 
     def _end(self, members: Sequence[int] = ()) -> None:
-        # Itself first, or it would start anew what is ended; what it leaves behind is not of its tree any more.
-        for member in (*process_tree(self._process.pid), *members):
+        with contextlib.suppress(ProcessLookupError):  # nothing is left of it
+            os.killpg(self._process.pid, signal.SIGKILL)
+        for member in members:  # those that have made groups of their own
             _kill(member)
         self._process.wait()
         self._log.unlink(missing_ok=True)

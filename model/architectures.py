@@ -18,7 +18,7 @@ from model.structures import Canvas
 
 DEFAULT_ARCHITECTURE = "rpn_regnet_x_400mf_fpn_cascade"
 
-# A longer side makes pictures of more pixels than a service takes in one batch (RPN_MAX_BATCH_PIXELS).
+# A side of 100,000, a typing mistake, had taken 19 GB before it was ended; no canvas of this size is of use here.
 _LARGEST_INPUT = 4096
 # What the name of an architecture with a second stage ends in.
 _CASCADE = "_cascade"

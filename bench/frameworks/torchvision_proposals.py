@@ -23,13 +23,9 @@ Answer = dict[str, list[list[float]] | list[float]]
 
 
 class TorchvisionProposals:
-    """Called with a JPEG, it answers its boxes (x1, y1, x2, y2, in pixels of the picture) and their scores, best first.
-
-    On one thread: with a worker for each core more pictures a second are answered than with one worker on all.
-    """
+    """Called with a JPEG, it answers boxes (x1, y1, x2, y2, in pixels of the picture) and their scores, best first."""
 
     def __init__(self) -> None:
-        torch.set_num_threads(1)
         self._transform, self._backbone, self._rpn = parts(load_peer(os.environ[NETWORK], Path(os.environ[WEIGHTS])))
 
     @torch.inference_mode()

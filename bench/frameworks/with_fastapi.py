@@ -1,23 +1,40 @@
-"""Plain FastAPI: the function in a thread of Starlette's pool, uvicorn with a process for each core."""
+"""Plain FastAPI: the function in a thread of Starlette's pool, uvicorn with a process for each core.
+
+Which process has a connection is the kernel's choice: often one has all of them, and its threads all the work.
+"""
 
 import os
 import sys
-from functools import cache
-from typing import Annotated
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Annotated, TypedDict
 
 import uvicorn
-from fastapi import FastAPI, File
+from fastapi import FastAPI, File, Request
 
 from bench.frameworks.torchvision_proposals import PATH, WORKERS, Answer, TorchvisionProposals
 
-app = FastAPI()
-network = cache(TorchvisionProposals)
+
+class State(TypedDict):
+    """What a worker holds."""
+
+    network: TorchvisionProposals
+
+
+@asynccontextmanager
+async def lifespan(_app: FastAPI) -> AsyncIterator[State]:
+    """Each worker loads the network before it takes requests."""
+    yield {"network": TorchvisionProposals()}
+
+
+app = FastAPI(lifespan=lifespan)
 
 
 @app.post(PATH)
-def propose(image: Annotated[bytes, File()]) -> Answer:
+def propose(request: Request, image: Annotated[bytes, File()]) -> Answer:
     """The picture's proposals."""
-    return network()(image)
+    network: TorchvisionProposals = request.state.network
+    return network(image)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from model.architectures import ARCHITECTURES, DEFAULT_ARCHITECTURE, architectur
 from model.checking.boxes import DEFAULT_THINNEST, BoxRules
 from model.checking.check import check_data
 from model.cli.data_argument import ONE_SPLIT, PICTURES
+from model.cli.target_argument import check_targets
 from model.training.faults import Severity
 
 _FOUND_ERRORS = 1
@@ -50,6 +51,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 def run_check(arguments: argparse.Namespace) -> int:
     """Print the report, and write it if asked to; 1 if there are errors."""
+    check_targets((arguments.json,))
     config = architecture(arguments.architecture)
     if arguments.input_size is not None:
         config = with_input_size(config, arguments.input_size)

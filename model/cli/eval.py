@@ -15,6 +15,7 @@ from model.allocator import keep_freed_memory
 from model.checkpoints.checkpoint import Checkpoint, load_checkpoint
 from model.checkpoints.restore import restore_network
 from model.cli.data_argument import ONE_SPLIT, PICTURES
+from model.cli.target_argument import check_targets
 from model.device import choose_device
 from model.errors import CheckpointError, DataError
 from model.evaluation.baselines.baseline import BASELINES, load_baseline
@@ -70,7 +71,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Print the tables, and write what was asked for."""
     keep_freed_memory()
     log = _training_log(arguments)
-    _check_targets(arguments)
+    check_targets((arguments.json, arguments.report))
     checkpoints = _checkpoints(arguments.weights)
     baselines = {name: load_baseline(name) for name in arguments.baseline}
     pictures = read_annotations(arguments.data, arguments.images)
@@ -86,13 +87,6 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.report:
         arguments.report.write_text(write_report(findings, log, contenders), encoding="utf-8")
     return 0
-
-
-def _check_targets(arguments: argparse.Namespace) -> None:
-    """Before an evaluation is lost on it."""
-    for path in filter(None, (arguments.json, arguments.report)):
-        if not path.parent.is_dir():
-            raise DataError(f"{path}: there is no folder {path.parent}")
 
 
 def _checkpoints(paths: Sequence[Path]) -> dict[str, tuple[Path, Checkpoint]]:

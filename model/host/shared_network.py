@@ -3,7 +3,6 @@
 import logging
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
@@ -37,14 +36,23 @@ class SharedNetwork:
         with self._asking:
             if canvas not in self._asked:
                 self._asked.add(canvas)
-                threading.Thread(target=self._prepare, args=(canvas,), name="sharing", daemon=True).start()
+                self._begin(canvas)
         return None
+
+    def _begin(self, canvas: Canvas) -> None:
+        # Not a daemon: an interpreter that ends waits for it, since OpenVINO aborts where it is taken apart at work.
+        try:
+            threading.Thread(target=self._prepare, args=(canvas,), name="sharing").start()
+        except RuntimeError:  # the system has no thread left: perhaps it has one the next time
+            self._asked.discard(canvas)
+            _log.warning("no thread to share the processor on %s; calls take turns", canvas, exc_info=True)
 
     def _prepare(self, canvas: Canvas) -> None:
         try:
             with self._turn:
                 if self._compile is not None:
-                    self._network, self._compile = self._compile(), None
+                    compile_network, self._compile = self._compile, None  # once, whatever comes of it
+                    self._network = compile_network()
                 if self._network is not None:
                     self._run_blank(self._network, canvas)
                     self._ready.add(canvas)
@@ -55,9 +63,19 @@ class SharedNetwork:
         """As often at once as there are lanes: each of them has kernels of its own."""
         pixels = np.zeros((1, canvas.height, canvas.width, 3), dtype=np.uint8)
         contents = np.array([[canvas.width, canvas.height]], dtype=np.float32)
-        with ThreadPoolExecutor(self._lanes, thread_name_prefix="sharing") as threads:
-            running = [
-                threads.submit(propose, network, pixels, contents, [Selection()], None) for _ in range(self._lanes)
-            ]
-            for one in running:
-                one.result()
+        errors: list[Exception] = []
+
+        def run() -> None:
+            try:
+                propose(network, pixels, contents, [Selection()])
+            except Exception as error:
+                errors.append(error)
+
+        # Plain threads: an executor takes nothing more once the interpreter has begun to end.
+        threads = [threading.Thread(target=run, name="sharing") for _ in range(self._lanes)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        if errors:
+            raise errors[0]

@@ -110,7 +110,9 @@ class _Reader:
 
     def _is_crowd(self, where: str, record: dict[str, Any]) -> bool:
         """Anything else than 0 or 1 would be a guess, and a box to ignore is a label lost."""
-        value = record.get("iscrowd", 0)
+        value = record.get("iscrowd")
+        if value is None:
+            return False
         if not isinstance(value, int | float) or value not in (0, 1):
             raise self._fault(FaultKind.BAD_RECORD, where, f"iscrowd must be 0 or 1, not {_shown(value)}")
         return bool(value)

@@ -27,6 +27,8 @@ def load_state(path: Path, settings: Settings, device: torch.device) -> dict[str
     """
     try:
         state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror or error}") from error
     except Exception as error:  # a damaged or foreign file fails in as many ways as there are
         raise unusable(path, error if zipfile.is_zipfile(path) else "it is damaged, or no state of a run") from error
     if not isinstance(state, dict) or not isinstance(state.get(_SETTINGS), dict):

@@ -1,5 +1,7 @@
 """Being asked to stop: by Ctrl-C, by SIGTERM, and not in the middle of a step."""
 
+import atexit
+import multiprocessing
 import signal
 import threading
 from collections.abc import Iterator
@@ -7,6 +9,17 @@ from contextlib import contextmanager
 from types import FrameType
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+def end_workers() -> None:
+    """At the interpreter's end: multiprocessing asks what still runs by SIGTERM to end, and waits for it without limit.
+    A worker that is stuck in a read, deaf to that signal, would keep the training from ending."""
+    for worker in multiprocessing.active_children():
+        worker.kill()
+
+
+# Before multiprocessing's own, which was registered when it was imported.
+atexit.register(end_workers)
 
 
 def leave_signals(_worker: int) -> None:

@@ -154,6 +154,7 @@ def test_the_clients_import_the_standard_library_alone():
     ("text", "head"),
     [
         ("HTTP/1.1 200 OK\r\nContent-Length: 7", Head(200, 7, None)),
+        ("HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked", Head(200, None, None)),
         ("HTTP/1.1 429 Too Many\r\ncontent-length:0\r\nRetry-After: 3", Head(429, 0, 3.0)),
         ("HTTP/1.1 429 \r\nRETRY-AFTER: Wed, 21 Oct 2026 07:28:00 GMT\r\ncontent-length: 1", Head(429, 1, None)),
     ],
@@ -176,8 +177,12 @@ def test_a_body_in_chunks_is_put_together_however_it_arrives():
     whole = chunked(b"one\r\n", b"0\r\n\r\n", b"x" * 300)
     assert take_body(whole + b"HTTP/1.1 200", None) == (b"one\r\n0\r\n\r\n" + b"x" * 300, len(whole))
     assert all(take_body(whole[:end], None) is None for end in range(len(whole)))
+    trailed = whole[:-2] + b"X-Sum: 1\r\n\r\n"
+    assert take_body(trailed + b"HTTP/1.1 200", None) == (b"one\r\n0\r\n\r\n" + b"x" * 300, len(trailed))
     with pytest.raises(BrokenAnswer, match="length: b'z'"):
         take_body(b"z\r\n", None)
+    with pytest.raises(BrokenAnswer, match="a chunk of 1 bytes does not end there"):
+        take_body(b"1\r\nabc", None)
 
 
 def test_answers_in_chunks_are_read_one_after_the_other(pictures: list[str], tmp_path: Path):

@@ -225,3 +225,10 @@ def test_a_split_of_which_nothing_can_be_learnt_is_an_error(voc: Path, coco: Pat
     edit(coco / "train.json", lambda content: [box.update(iscrowd=1) for box in content["annotations"]])
     assert (FaultKind.NO_OBJECTS, "train.json", "") in found(coco)
     assert not [fault for fault in check(coco / "val.json").faults if fault.kind.severity is Severity.ERROR]
+
+
+def test_a_test_split_is_for_no_training_to_stop_at(coco: Path, tmp_path: Path):
+    (coco / "train.json").rename(coco / "test.json")
+    (coco / "val.json").unlink()
+    edit(coco / "test.json", lambda content: content.update(annotations=[]))
+    assert not [fault for fault in check(coco).faults if fault.kind.severity is Severity.ERROR]

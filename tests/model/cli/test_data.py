@@ -52,6 +52,15 @@ def test_errors_exit_with_1_and_are_all_in_the_file(data: Path, capsys: pytest.C
     assert [r["record"] for r in content["faults"][0]["records"]] == [f"image {seed}" for seed in range(4)]
 
 
+def test_where_nothing_can_be_written_is_said_before_anything_is_decoded(
+    data: Path, capsys: pytest.CaptureFixture[str]
+):
+    for target, message in ((data, "is a folder; a file is to be written"), (data / "none" / "x.json", "no folder")):
+        assert cli.main(["data", "check", str(data), "--json", str(target)]) == 2
+        printed = capsys.readouterr()
+        assert (printed.out, message in printed.err) == ("", True)
+
+
 def test_what_is_no_data_set_exits_with_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     assert cli.main(["data", "check", str(tmp_path / "none")]) == 2
     assert capsys.readouterr().err.endswith("none: No such file or folder\n")

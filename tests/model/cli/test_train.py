@@ -150,6 +150,15 @@ def test_a_damaged_state_is_said_to_be_damaged(command: list[str], tmp_path: Pat
     assert "cannot be resumed from (it is damaged, or no state of a run); move it away to start anew" in printed
 
 
+def test_a_state_that_cannot_be_read_is_not_called_damaged(
+    command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    out = tmp_path / "out"
+    (out / STATE_FILE).mkdir(parents=True)
+    printed = fault(capsys, *(str(out) if argument == str(folder(command)) else argument for argument in command))
+    assert printed == f"rpn: {out / STATE_FILE}: Is a directory\n"
+
+
 def test_a_damaged_picture_is_named_with_its_record(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     for split, seeds in (("train", range(2)), ("val", range(20, 22))):
         write_coco(tmp_path, split, seeds)

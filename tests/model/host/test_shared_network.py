@@ -1,7 +1,10 @@
 """A network that is made ready behind another one's back, canvas by canvas."""
 
+import subprocess
+import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +16,7 @@ from model.structures import Canvas
 
 pytest.importorskip("openvino")
 
+REPOSITORY = Path(__file__).parents[3]
 PATIENCE_S = 30
 SQUARE, WIDE = Canvas(width=96, height=96), Canvas(width=96, height=64)
 
@@ -73,16 +77,49 @@ def test_asking_again_and_again_begins_nothing_anew():
     assert begun == [1]
 
 
-def test_where_it_cannot_be_made_that_is_said_and_calls_go_on_without(caplog: pytest.LogCaptureFixture):
+def test_where_it_cannot_be_made_that_is_said_once_and_calls_go_on_without(caplog: pytest.LogCaptureFixture):
     def make() -> OpenVINONetwork:
         raise MemoryError("no room")
 
     shared = SharedNetwork(make, 2)
-    assert shared.at(SQUARE) is None
-    for thread in sharing():
-        thread.join(PATIENCE_S)
-    assert shared.at(SQUARE) is None
+    for canvas in (SQUARE, WIDE, SQUARE, WIDE):
+        assert shared.at(canvas) is None
+        for thread in sharing():
+            thread.join(PATIENCE_S)
     assert [record.getMessage() for record in caplog.records] == [
         "calls cannot share the processor on 96x96; they go on taking turns"
     ]
     assert "no room" in caplog.text
+
+
+def test_a_thread_that_there_is_none_for_costs_no_call_and_is_tried_again(
+    tiny_config: ModelConfig, monkeypatch: pytest.MonkeyPatch
+):
+    def start(self: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    shared = SharedNetwork(lambda: compiled(tiny_config), 2)
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", start)
+        assert shared.at(SQUARE) is None
+    assert ready(shared, SQUARE).config == tiny_config
+
+
+ENDING = """
+import sys, time
+from pathlib import Path
+from model.predictor import Predictor
+from model.structures import Canvas
+predictor = Predictor.load(Path("weights/face.safetensors"), device="cpu", lanes=2, cache=Path(sys.argv[1]))
+canvas = predictor.input_rule.canvases[0]
+assert predictor._execution.network(canvas, alone=False) is predictor._execution.network(canvas, alone=True)
+time.sleep(float(sys.argv[2]))
+"""
+
+
+@pytest.mark.parametrize("after_s", ["0", "0.3"])
+def test_an_interpreter_may_end_while_it_is_made(after_s: str, tmp_path_factory: pytest.TempPathFactory):
+    cache = tmp_path_factory.getbasetemp() / "ending"
+    command = [sys.executable, "-c", ENDING, str(cache), after_s]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=REPOSITORY)
+    assert (done.returncode, done.stderr) == (0, "")

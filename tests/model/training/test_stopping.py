@@ -1,10 +1,15 @@
 import os
 import signal
+import subprocess
+import sys
 import threading
+from pathlib import Path
 
 import pytest
 
 from model.training.stopping import StopRequest
+
+REPOSITORY = Path(__file__).parents[3]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -48,3 +53,29 @@ def test_outside_the_main_thread_signals_are_left_alone():
     thread.start()
     thread.join()
     assert seen == [before]
+
+
+STUCK = """
+import signal, time
+import torch
+from torch.utils.data import DataLoader
+from model.training.stopping import leave_signals
+
+class Pictures(torch.utils.data.Dataset):
+    def __len__(self):
+        return 2
+
+    def __getitem__(self, index):
+        if index:
+            time.sleep(1000)  # a read that does not come back; signals do not end it
+        return index
+
+batches = iter(DataLoader(Pictures(), num_workers=1, worker_init_fn=leave_signals))
+next(batches)
+print("stopping")
+"""
+
+
+def test_a_worker_that_is_stuck_does_not_keep_the_training_from_ending():
+    done = subprocess.run([sys.executable, "-c", STUCK], capture_output=True, text=True, timeout=60, cwd=REPOSITORY)
+    assert (done.returncode, done.stdout) == (0, "stopping\n"), done.stderr
