@@ -81,7 +81,7 @@ BAD = [
             {"images": [IMAGE], "annotations": [record(iscrowd=x)]},
             rf"annotations\[0\]: iscrowd must be 0 or 1, not {x!r}",
         )
-        for x in ("0", "yes", 2, [])
+        for x in ("0", "yes", 2, 0.5)
     ),
 ]
 
