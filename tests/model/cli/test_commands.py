@@ -145,7 +145,7 @@ def test_a_release_is_halved_measured_and_carded(
     assert out.stat().st_mode & 0o044, "others must be able to read it"
     card = out.with_suffix(".md").read_text()
     assert file_sha256(out) in card
-    assert "\nReleased by `rpn " in card
+    assert "\nReleased by `rpn" in card
     assert all(text in card for text in ("Drawn scenes.", "Shapes only.", "unseen scenes", "seed 5"))
     capsys.readouterr()
     assert cli.main(["weights", "show", str(out)]) == 0
