@@ -117,6 +117,8 @@ class ServerProcess(ABC):
             time.sleep(_LOOK_EVERY_S)
 
     def _end(self, members: Sequence[int] = ()) -> None:
+        if self._process.poll() is None:
+            members = process_tree(self._process.pid)
         with contextlib.suppress(ProcessLookupError):  # nothing is left of it
             os.killpg(self._process.pid, signal.SIGKILL)
         for member in members:  # those that have made groups of their own
