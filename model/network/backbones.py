@@ -110,7 +110,9 @@ def _mobilenet_v3_large(norm: NormLayer) -> Body:
     return Body(features, ("13", "16"), (32, 32), (160, 960))
 
 
-def _regnet(build: Callable[..., models.RegNet]) -> Callable[[NormLayer], Body]:
+def regnet_body(build: Callable[..., models.RegNet]) -> Callable[[NormLayer], Body]:
+    """Any of torchvision's RegNets, its maps from stride 8 on."""
+
     def body(norm: NormLayer) -> Body:
         network = build(weights=None, norm_layer=norm)
         blocks = network.trunk_output
@@ -131,5 +133,5 @@ BACKBONES: dict[str, Callable[[NormLayer], Body]] = {
     "resnet50_fpn": _resnet(models.resnet50),
     "resnet101_fpn": _resnet(models.resnet101),
     "mobilenet_v3_large_fpn": _mobilenet_v3_large,
-    "regnet_x_400mf_fpn": _regnet(models.regnet_x_400mf),
+    "regnet_x_400mf_fpn": regnet_body(models.regnet_x_400mf),
 }
