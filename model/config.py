@@ -1,6 +1,7 @@
 """What a network is, as frozen dataclasses: stored inside every checkpoint, so that serving cannot mismatch it."""
 
 import dataclasses
+import math
 import types
 import typing
 from dataclasses import dataclass, field
@@ -60,8 +61,8 @@ class BackboneConfig:
     norm_eps: float = 1e-5  # torch's and torchvision's default
 
     def __post_init__(self) -> None:
-        if self.norm_eps < 0:
-            raise ConfigError(f"backbone: norm_eps must be at least 0, not {self.norm_eps}")
+        if not (self.norm_eps >= 0 and math.isfinite(self.norm_eps)):
+            raise ConfigError(f"backbone: norm_eps must be finite and at least 0, not {self.norm_eps}")
 
 
 @dataclass(frozen=True, slots=True)

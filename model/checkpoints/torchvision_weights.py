@@ -2,7 +2,7 @@
 
 The weights' names are the same on both sides, but for those of files that were saved before torchvision 0.13. Which
 detector a file is of is told by its names and shapes; where those fit two detectors, by the SHA-256 of torchvision's
-own files, whose first eight digits are part of their names.
+own files, whose first eight digits are part of their names, or by a file name that says it.
 """
 
 import pickle
@@ -43,8 +43,13 @@ _OFFICIAL = {
 # The one of them whose norms were trained without an epsilon: torchvision's constructor sets it to 0 for this file.
 _WITHOUT_EPS = "258fb6c6"
 _COUNTER = ".num_batches_tracked"  # what a batch norm keeps and a frozen one does not
-# Where training scripts put the weights among their optimizer's (torchvision's references, Lightning).
+# Where training scripts put the weights among their optimizer's.
 _NESTED = ("model", "state_dict", "model_state_dict")
+# What wrappers put before every name: DistributedDataParallel, Lightning.
+_PREFIXES = ("module.", "model.")
+# What a Faster R-CNN has behind its RPN, and all that is left out unread; Mask and Keypoint R-CNN have heads beside it.
+_ROI_HEADS = "roi_heads."
+_DETECTION_HEADS = ("roi_heads.box_head.", "roi_heads.box_predictor.")
 # Names before torchvision 0.13, when neither the pyramid's nor the head's convolutions could have a norm.
 _OLD_NAMES = (
     (re.compile(r"^(backbone\.fpn\.(?:inner|layer)_blocks\.\d+)\.(weight|bias)$"), r"\1.0.\2"),
@@ -75,9 +80,9 @@ def import_torchvision(
         CheckpointError: the file cannot be read, or is of another network; the message names the first weights that
             do not fit.
     """
-    tensors = _proposal_weights(_read(path))
+    tensors = _proposal_weights(path, _read(path))
     sha256 = file_sha256(path)
-    fit = _recognise(path, tensors, architecture_name, _OFFICIAL.get(sha256[:8]))
+    fit = _recognise(path, tensors, architecture_name, _OFFICIAL.get(sha256[:8]) or _named_by(path))
     config = fit.config
     if norm_eps is None and sha256.startswith(_WITHOUT_EPS):
         norm_eps = 0.0
@@ -101,11 +106,16 @@ def _read(path: Path) -> Mapping[str, Any]:
     except OSError as error:
         raise CheckpointError(f"{path}: {error.strerror or error}") from error
     except SafetensorError as error:
-        raise CheckpointError(f"{path}: neither a PyTorch file nor safetensors ({error})") from error
+        raise CheckpointError(f"{path}: neither a PyTorch file nor whole safetensors ({error})") from error
     except pickle.UnpicklingError as error:
         raise CheckpointError(f"{path}: holds more than weights, which could run code: save the state dict") from error
     except (RuntimeError, EOFError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise CheckpointError(f"{path}: truncated or damaged ({str(error).splitlines()[0]})") from error
+        raise CheckpointError(f"{path}: truncated or damaged ({_first_sentence(error)})") from error
+
+
+def _first_sentence(error: Exception) -> str:
+    """Of torch's advice, which goes on for lines."""
+    return re.split(r"\.\s|\n", str(error), maxsplit=1)[0]
 
 
 def _nested(path: Path, content: Any) -> Mapping[str, Any]:
@@ -118,11 +128,34 @@ def _nested(path: Path, content: Any) -> Mapping[str, Any]:
     return content
 
 
-def _proposal_weights(content: Mapping[str, Any]) -> dict[str, Tensor]:
-    """Backbone and RPN by today's names; DistributedDataParallel's prefix goes, and so do the RoI heads."""
-    named = {str(name).removeprefix("module."): value for name, value in content.items()}
-    tensors = {n: v for n, v in named.items() if isinstance(v, Tensor) and not n.startswith("roi_heads.")}
+def _proposal_weights(path: Path, content: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Backbone and RPN by today's names; wrappers' prefixes go, and so do the RoI heads."""
+    named = {_unwrapped(str(name)): value for name, value in content.items()}
+    for name in named:
+        if name.startswith(_ROI_HEADS) and not name.startswith(_DETECTION_HEADS):
+            raise CheckpointError(f"{path}: not the weights of a Faster R-CNN: {name!r} belongs to none")
+    tensors = {n: v for n, v in named.items() if isinstance(v, Tensor) and not n.startswith(_ROI_HEADS)}
+    for name, tensor in tensors.items():
+        if kind := _unusable_kind(tensor):
+            raise CheckpointError(f"{path}: {name!r} is {kind}")
     return {_todays_name(name): tensor for name, tensor in tensors.items()}
+
+
+def _unwrapped(name: str) -> str:
+    for prefix in _PREFIXES:
+        name = name.removeprefix(prefix)
+    return name
+
+
+def _unusable_kind(tensor: Tensor) -> str | None:
+    """Why these are no weights, whatever their shape; a batch norm counts its batches in an integer without an axis."""
+    if tensor.layout is not torch.strided:
+        return "a sparse tensor"
+    if tensor.is_meta:
+        return "a tensor without values (on the meta device)"
+    if not tensor.is_floating_point() and tensor.ndim > 0:
+        return f"a tensor of {str(tensor.dtype).removeprefix('torch.')}, not of floating point"
+    return None
 
 
 def _todays_name(name: str) -> str:
@@ -131,13 +164,18 @@ def _todays_name(name: str) -> str:
     return name
 
 
-def _recognise(path: Path, tensors: Mapping[str, Tensor], wanted: str | None, official: str | None) -> _Fit:
-    """The detector whose weights these are."""
+def _named_by(path: Path) -> str | None:
+    """The detector whose name is in the file's."""
+    return next((detector for detector in _DETECTORS if detector in path.name), None)
+
+
+def _recognise(path: Path, tensors: Mapping[str, Tensor], wanted: str | None, hint: str | None) -> _Fit:
+    """The detector whose weights these are; ``hint``: which of two that they fit alike."""
     fits = [_fit(detector, tensors) for detector in _DETECTORS]
     if wanted is not None:
-        fits = [fit for fit in fits if fit.config.architecture == wanted]
+        fits = [fit for fit in fits if wanted in (fit.detector, fit.config.architecture)]
         if not fits:
-            raise CheckpointError(f"architecture {wanted!r} is none of {', '.join(_DETECTORS.values())}")
+            raise CheckpointError(f"architecture {wanted!r} is none of {', '.join(_DETECTORS)}")
     closest = max(fits, key=lambda fit: fit.common)
     if not closest.common:
         first = next(iter(tensors), None)
@@ -148,7 +186,7 @@ def _recognise(path: Path, tensors: Mapping[str, Tensor], wanted: str | None, of
     fitting = [fit for fit in fits if fit.fault is None]
     if not fitting:
         raise CheckpointError(f"{path}: not the weights of {closest.detector}, which is closest: {closest.fault}")
-    chosen = [fit for fit in fitting if official in (None, fit.detector)]
+    chosen = [fit for fit in fitting if fit.detector == hint] or fitting
     if len(chosen) != 1:
         names = " and ".join(fit.config.architecture for fit in fitting)
         raise CheckpointError(f"{path}: its weights fit {names} alike; --architecture says which")

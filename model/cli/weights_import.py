@@ -21,7 +21,12 @@ def add_parser(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     add("file", type=Path, help="a state dict: .pth, of which nothing is run, or .safetensors")
     add("--out", type=Path, required=True, help="the checkpoint to write, .safetensors")
     add("--name", help="the model's name in it (default: torchvision's)")
-    add("--architecture", metavar="NAME", help="where the weights fit two: the MobileNets differ in input size alone")
+    add(
+        "--architecture",
+        metavar="NAME",
+        help="where the weights fit two, torchvision's name or ours: the MobileNets differ in input size alone "
+        "(default: what the file's name says)",
+    )
     add(
         "--norm-eps",
         type=float,
@@ -39,4 +44,7 @@ def run_import(arguments: argparse.Namespace) -> int:
     digest = save_checkpoint(checkpoint, arguments.out)
     network = checkpoint.provenance["imported"]["network"]
     print(f"{arguments.out}: {checkpoint.config.architecture}, from {network}, {digest}")  # noqa: T201 - an answer
+    if checkpoint.config.backbone.frozen_norm and arguments.norm_eps is None:
+        eps = checkpoint.config.backbone.norm_eps
+        print(f"its norms are frozen, with an epsilon of {eps:g}; --norm-eps gives another")  # noqa: T201
     return 0

@@ -2,6 +2,7 @@
 
 import hashlib
 import pickle
+import re
 import warnings
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from model.checkpoints import torchvision_weights
 from model.checkpoints.checkpoint import load_checkpoint
 from model.checkpoints.restore import restore_network
 from model.checkpoints.torchvision_weights import import_torchvision
-from model.errors import CheckpointError
+from model.errors import CheckpointError, ConfigError
 from model.predictor import Predictor
 from service import cli
 
@@ -84,6 +85,7 @@ def test_whichever_way_the_weights_are_stored_they_are_the_same(mobilenet: dict[
         saved(tmp_path, mobilenet, "plain.pth"),
         saved(tmp_path, {"model": mobilenet, "epoch": 25, "optimizer": {"lr": 0.1}}, "script.pth"),
         saved(tmp_path, {f"module.{name}": t for name, t in mobilenet.items()}, "parallel.pth"),
+        saved(tmp_path, {"state_dict": {f"model.{name}": t for name, t in mobilenet.items()}}, "lightning.ckpt"),
         saved(tmp_path, old_names(mobilenet), "old.pth"),
         safetensors,
     ]
@@ -131,7 +133,10 @@ def test_mobilenets_are_alike_until_told(mobilenet: dict[str, Tensor], tmp_path:
     path = saved(tmp_path, mobilenet)
     with pytest.raises(CheckpointError, match=r"fit rpn_mobilenet_v3_large_320_fpn and .* --architecture says which"):
         import_torchvision(path)
-    assert import_torchvision(path, architecture_name=OURS).config.input.size == 320
+    for name in (OURS, MOBILENET):
+        assert import_torchvision(path, architecture_name=name).config.input.size == 320
+    for name, size in ((MOBILENET, 320), ("fasterrcnn_mobilenet_v3_large_fpn", 800)):
+        assert import_torchvision(saved(tmp_path, mobilenet, f"{name}-mine.pth")).config.input.size == size
 
 
 def refusal(path: Path, **options: str) -> str:
@@ -163,6 +168,26 @@ def test_other_networks_are_refused(tmp_path: Path):
     assert "'yolo.0.weight' belongs to none of" in refusal(saved(tmp_path, {"yolo.0.weight": torch.zeros(3)}))
     assert "it holds none" in refusal(saved(tmp_path, {"epoch": 3}))
     assert refusal(saved(tmp_path, torch.zeros(3))) == "not a state dict, but a Tensor"
+
+
+@pytest.mark.parametrize("detector", ["maskrcnn_resnet50_fpn", "keypointrcnn_resnet50_fpn"])
+def test_detectors_with_more_heads_are_other_networks(detector: str, tmp_path: Path):
+    text = refusal(saved(tmp_path, weights(detector)))
+    assert re.fullmatch(r"not the weights of a Faster R-CNN: 'roi_heads\.(mask|keypoint)_\S+' belongs to none", text)
+
+
+def test_tensors_that_hold_no_weights(resnet: dict[str, Tensor], tmp_path: Path):
+    name = "backbone.body.conv1.weight"
+    kinds = {
+        "a sparse tensor": resnet[name].to_sparse(),
+        "a tensor without values (on the meta device)": resnet[name].to("meta"),
+        "a tensor of complex64, not of floating point": resnet[name].to(torch.complex64),
+        "a tensor of int8, not of floating point": resnet[name].to(torch.int8),
+    }
+    for kind, tensor in kinds.items():
+        assert refusal(saved(tmp_path, {**resnet, name: tensor})) == f"{name!r} is {kind}"
+    with pytest.raises(ConfigError, match="norm_eps must be finite"):
+        import_torchvision(saved(tmp_path, resnet), norm_eps=float("nan"))
 
 
 class Evil:
