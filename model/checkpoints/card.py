@@ -4,6 +4,7 @@ from typing import Any
 
 from model.checkpoints.checkpoint import Checkpoint
 
+_BEST_BY = "AR@100"  # of checkpoints from before there was a choice
 _HEADER = "| proposals | 1 | 10 | 100 | 300 | 1000 |\n|---|---|---|---|---|---|"
 
 
@@ -90,17 +91,27 @@ def _stages(provenance: dict[str, Any]) -> str:
         training = stage.get("training", {})
         recipe = training.get("recipe", {})
         stages.append(
-            f"`{stage.get('command', 'rpn train')}`: {training.get('epochs_done', '?')} epochs, "
+            f"`{stage.get('command', 'rpn train')}`: {_epochs(training)}, "
             f"{training.get('steps_done', '?')} steps of {_pictures_a_step(training)} pictures, "
             f"{_rules(recipe)}learning rate {recipe.get('learning_rate', '?')}, seed {recipe.get('seed', '?')}, "
             f"{training.get('step_seconds', 0) / 60:.0f} minutes of steps on {stage.get('hardware', '?')}, "
             f"torch {stage.get('torch', '?')}."
         )
         stage = stage.get("started_from")
-    lines = [f"{number}. {text}" for number, text in enumerate(reversed(stages), 1)]
+    lines = [
+        f"{n}. {f'From the network of {n - 1}: ' if n > 1 else ''}{text}" for n, text in enumerate(stages[::-1], 1)
+    ]
     if released := provenance.get("released_by"):
         lines.append(f"\nReleased by `{released}`.")
     return "\n".join(lines)
+
+
+def _epochs(training: dict[str, Any]) -> str:
+    """How many it was trained for, and if that is not where it ended: the best epoch's weights are from before."""
+    done, planned = training.get("epochs_done", "?"), training.get("recipe", {}).get("epochs")
+    if planned in (None, done):
+        return f"{done} {'epoch' if done == 1 else 'epochs'}"
+    return f"the best of {planned} epochs by {training.get('best_by', _BEST_BY)}, after {done}"
 
 
 def _rules(recipe: dict[str, Any]) -> str:

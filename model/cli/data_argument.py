@@ -1,5 +1,7 @@
 """How the commands' help says what ``--data`` and ``--images`` may be; `model.training.splits` is what reads it."""
 
+from pathlib import Path
+
 FOLDER = (
     "a folder with train.json and val.json (COCO instances) and images/, or a PASCAL VOC folder with "
     "ImageSets/Main/train.txt and val.txt, Annotations/ and JPEGImages/"
@@ -9,3 +11,9 @@ ONE_SPLIT = (
     "or a folder of either layout"
 )
 PICTURES = "where the pictures lie, if not in images/ (COCO) or JPEGImages/ (VOC)"
+
+
+def short_path(path: Path) -> str:
+    """The file's name and its folder's: what goes out into the world says no more of where it was made."""
+    resolved = path.resolve()
+    return f"{resolved.parent.name}/{resolved.name}"

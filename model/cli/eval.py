@@ -14,10 +14,10 @@ import torch
 from model.allocator import keep_freed_memory
 from model.checkpoints.checkpoint import Checkpoint, load_checkpoint
 from model.checkpoints.restore import restore_network
-from model.cli.data_argument import ONE_SPLIT, PICTURES
+from model.cli.data_argument import ONE_SPLIT, PICTURES, short_path
 from model.cli.target_argument import check_targets
 from model.device import choose_device
-from model.errors import CheckpointError, DataError
+from model.errors import CheckpointError, ConfigError, DataError
 from model.evaluation.baselines.baseline import BASELINES, load_baseline
 from model.evaluation.contender import Contender, run_baseline
 from model.evaluation.evaluate import propose
@@ -70,6 +70,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 def run(arguments: argparse.Namespace) -> int:
     """Print the tables, and write what was asked for."""
     keep_freed_memory()
+    _check(arguments)
     log = _training_log(arguments)
     check_targets((arguments.json, arguments.report))
     checkpoints = _checkpoints(arguments.weights)
@@ -89,6 +90,13 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _check(arguments: argparse.Namespace) -> None:
+    if arguments.batch_size < 1:
+        raise ConfigError(f"--batch-size must be at least 1, not {arguments.batch_size}")
+    if arguments.nms_iou is not None and not 0 <= arguments.nms_iou <= 1:
+        raise ConfigError(f"--nms-iou must lie between 0 and 1, not {arguments.nms_iou}")
+
+
 def _checkpoints(paths: Sequence[Path]) -> dict[str, tuple[Path, Checkpoint]]:
     """The checkpoints by what tells them apart: name and version, and where two share them the file too."""
     loaded = [(path, load_checkpoint(path)) for path in paths]
@@ -96,7 +104,7 @@ def _checkpoints(paths: Sequence[Path]) -> dict[str, tuple[Path, Checkpoint]]:
     shared = {name for name, count in Counter(names).items() if count > 1}
     named: dict[str, tuple[Path, Checkpoint]] = {}
     for name, (path, checkpoint) in zip(names, loaded, strict=True):
-        full = f"{name} ({_short(path)})" if name in shared else name
+        full = f"{name} ({short_path(path)})" if name in shared else name
         if full in named:
             raise CheckpointError(f"{path} and {named[full][0]} would both be called {full!r} beside each other")
         named[full] = path, checkpoint
@@ -115,7 +123,7 @@ def _measure(
     started = time.perf_counter()
     proposals = propose(predictor, pictures, batch_size=arguments.batch_size, nms_iou=arguments.nms_iou)
     seconds = (time.perf_counter() - started) / max(1, len(pictures))
-    return judge(checkpoint, _short(arguments.data), pictures, proposals), seconds
+    return judge(checkpoint, short_path(arguments.data), pictures, proposals), seconds
 
 
 def _contender(name: str, findings: Findings, seconds: float) -> Contender:
@@ -129,12 +137,6 @@ def _figures(findings: Findings, contenders: Sequence[Contender]) -> dict[str, A
     if len(contenders) == 1:
         return findings.figures()
     return findings.figures() | {"compared": {c.name: c.figures() for c in contenders}}
-
-
-def _short(path: Path) -> str:
-    """The file's name and its folder's: a report goes out into the world, and says no more of where it was made."""
-    resolved = path.resolve()
-    return f"{resolved.parent.name}/{resolved.name}"
 
 
 def _training_log(arguments: argparse.Namespace) -> TrainingLog | None:

@@ -21,14 +21,15 @@ from model.cli.rules_argument import add_rules, rules_of
 from model.config import ModelConfig
 from model.cores import processor_name
 from model.errors import ConfigError, DataError
+from model.evaluation.recall import FIGURES
 from model.training.annotations import AnnotatedPicture, read_annotations
 from model.training.event_log import require_tensorboard
 from model.training.folder_lock import locked
 from model.training.loop import Trainer
 from model.training.ranks import Ranks, join_ranks
 from model.training.recipe import Recipe
-from model.training.run import Run
-from model.training.run_folder import EVENTS_FOLDER, STATE_FILE
+from model.training.run import DEFAULT_BEST_BY, Run
+from model.training.run_folder import BEST_FILE, EVENTS_FOLDER, STATE_FILE
 from model.training.splits import split_file
 
 log = logging.getLogger(__name__)
@@ -101,6 +102,14 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         action="store_true",
         help=f"curves in {EVENTS_FOLDER}/ in the run's folder; needs the extra of that name",
     )
+    add(
+        "--best-by",
+        choices=FIGURES,
+        default=DEFAULT_BEST_BY,
+        metavar="FIGURE",
+        help=f"which recall on val chooses {BEST_FILE} among the epochs, one of {', '.join(FIGURES)} (default: "
+        "%(default)s)",
+    )
     add("--limit", type=int, help="use only the first so many pictures of each file, for a trial")
     add_objective(parser)
 
@@ -136,14 +145,17 @@ def _described(arguments: argparse.Namespace, ranks: Ranks) -> Run:
         workers=arguments.workers,
         start=None if start is None else _start(start, config, arguments.start),
         start_digest="" if start is None else start.digest,
-        provenance=_provenance(start),
+        provenance=_provenance(start, ranks.device),
         tensorboard=arguments.tensorboard,
+        best_by=arguments.best_by,
     )
 
 
 def _check(arguments: argparse.Namespace) -> None:
     if arguments.workers < 0:
         raise ConfigError(f"--workers must be at least 0, not {arguments.workers}")
+    if arguments.name is not None and (not arguments.name.strip() or "/" in arguments.name):
+        raise ConfigError(f"--name must be a name without slashes, not {arguments.name!r}")
     if arguments.limit is not None and arguments.limit < 1:
         raise ConfigError(f"--limit must be at least 1, not {arguments.limit}")
 
@@ -220,9 +232,10 @@ def _pictures(folder: Path, split: str, limit: int | None) -> list[AnnotatedPict
     return pictures
 
 
-def _provenance(start: Checkpoint | None) -> dict[str, Any]:
-    threads = f"{torch.get_num_threads()} threads of {processor_name()}"
-    hardware = torch.cuda.get_device_name() if torch.cuda.is_available() else threads
+def _provenance(start: Checkpoint | None, device: torch.device) -> dict[str, Any]:
+    threads = torch.get_num_threads()
+    processor = f"{threads} {'thread' if threads == 1 else 'threads'} of {processor_name()}"
+    hardware = torch.cuda.get_device_name(device) if device.type == "cuda" else processor
     provenance: dict[str, Any] = {
         "hardware": hardware,
         "command": command_line(),

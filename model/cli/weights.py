@@ -18,7 +18,8 @@ from model.checkpoints.checkpoint import Checkpoint, file_sha256, load_checkpoin
 from model.checkpoints.restore import restore_network
 from model.cli import weights_import
 from model.cli.command_line import command_line
-from model.cli.data_argument import ONE_SPLIT
+from model.cli.data_argument import ONE_SPLIT, short_path
+from model.cli.target_argument import check_targets
 from model.config import ModelConfig
 from model.device import choose_device
 from model.errors import ConfigError, DataError, MissingExtra
@@ -102,13 +103,16 @@ def run_prepare(arguments: argparse.Namespace) -> int:
 def run_release(arguments: argparse.Namespace) -> int:
     """Write the file to ship and its card."""
     keep_freed_memory()
+    card_file = _card_beside(arguments.out)
+    if not arguments.version.strip():
+        raise ConfigError("--version must not be empty")
     about = _read_about(arguments.about) if arguments.about else {}
     trained = replace(load_checkpoint(arguments.file), calibration=None)
     config = _served(trained.config, arguments)
     halved = replace(trained, config=config, version=arguments.version, state_dict=_halved(trained))
     pictures = read_annotations(arguments.data)
     device = choose_device(arguments.device)
-    place = about.pop("measured_on", arguments.data.name)
+    place = about.pop("measured_on", short_path(arguments.data))
     figures, calibration = _measure(halved, arguments.file, pictures, device)
     metrics = {
         place: figures,
@@ -119,9 +123,18 @@ def run_release(arguments: argparse.Namespace) -> int:
     digest = save_checkpoint(shipped, arguments.out)
     shipped = replace(shipped, digest=digest)
     card = write_card(shipped, arguments.out.name, file_sha256(arguments.out), arguments.out.stat().st_size)
-    arguments.out.with_suffix(".md").write_text(card, encoding="utf-8")
+    card_file.write_text(card, encoding="utf-8")
     print(card)  # noqa: T201 - a command's answer
     return 0
+
+
+def _card_beside(out: Path) -> Path:
+    """Where the card of a file goes, both of which can be written."""
+    if out.suffix != ".safetensors":
+        raise DataError(f"{out}: must end in .safetensors; its card goes beside it")
+    card = out.with_suffix(".md")
+    check_targets((out, card))
+    return card
 
 
 def _served(config: ModelConfig, arguments: argparse.Namespace) -> ModelConfig:

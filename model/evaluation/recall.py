@@ -29,6 +29,8 @@ SIZES: dict[str, tuple[float, float]] = {
     "medium": (32.0**2, 96.0**2),
     "large": (96.0**2, 1e5**2),
 }
+# The figures of all sizes by their names: average recall, and recall at one IoU.
+FIGURES = (*(f"AR@{b}" for b in BUDGETS), *(f"R@{b}/{iou}" for b in BUDGETS for iou in (0.5, 0.7)))
 
 
 @dataclass(frozen=True, slots=True)

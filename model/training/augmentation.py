@@ -36,6 +36,8 @@ class AugmentationConfig:
         for name in ("flip", "crop", "zoom_out", "mosaic"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"augmentation: {name} is a chance, between 0 and 1, not {getattr(self, name)}")
+        if not 0 <= self.colour < 1:
+            raise ConfigError(f"augmentation: colour must be at least 0 and below 1, not {self.colour}")
         if self.scale_jitter is not None and not 0 < self.scale_jitter[0] <= self.scale_jitter[1]:
             raise ConfigError(f"augmentation: scale_jitter needs 0 < low <= high, not {self.scale_jitter}")
 

@@ -52,8 +52,14 @@ class Batch:
 
     def to(self, device: torch.device) -> "Batch":
         """The same on a device."""
-        present = {name: value for name in Batch.__slots__ if (value := getattr(self, name)) is not None}
-        return Batch(**{name: value.to(device, non_blocking=True) for name, value in present.items()})
+        return Batch(**{name: value.to(device, non_blocking=True) for name, value in self._present().items()})
+
+    def pin_memory(self) -> "Batch":
+        """The same in memory that a GPU copies from by itself; torch's loader asks by this name."""
+        return Batch(**{name: value.pin_memory() for name, value in self._present().items()})
+
+    def _present(self) -> dict[str, Tensor]:
+        return {name: value for name in Batch.__slots__ if (value := getattr(self, name)) is not None}
 
 
 class CanvasDataset(Dataset[CanvasSample]):
@@ -99,10 +105,10 @@ class CanvasDataset(Dataset[CanvasSample]):
     def _decoded(self, annotated: AnnotatedPicture) -> Sample:
         try:
             header, decoded = read_picture(annotated.path)
+            if mismatch := size_mismatch(header, annotated.size):
+                raise DataError(f"{annotated.path}: {mismatch}")
         except DataError as error:
             raise DataError(f"{annotated.record}: {error}" if annotated.record else str(error)) from error
-        if mismatch := size_mismatch(header, annotated.size):
-            raise DataError(f"{annotated.path}: {mismatch}")
         labels = None if self.classes is None else labels_of(annotated, self.classes)
         return Sample(decoded, annotated.boxes, annotated.ignored, labels=labels)
 

@@ -4,22 +4,22 @@ import logging
 import math
 import time
 from collections.abc import Iterator
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
 
 from model.checkpoints.checkpoint import Checkpoint
 from model.errors import ConfigError, DataError
 from model.evaluation.evaluate import evaluate
 from model.network.network import build_network
 from model.predictor import Predictor
-from model.training.dataset import Batch, CanvasBatchSampler, CanvasDataset, collate
+from model.training.dataset import Batch, CanvasBatchSampler, CanvasDataset
 from model.training.ema import MovingAverage
 from model.training.epoch_log import write_epoch
 from model.training.event_log import EventLog
 from model.training.lesson import Lesson
+from model.training.loading import load
 from model.training.optimizer import build_optimizer
 from model.training.progress import Progress, SessionClock, Tally
 from model.training.progress_bar import ProgressBar
@@ -30,7 +30,7 @@ from model.training.run_folder import LOG_FILE, STATE_FILE
 from model.training.run_state import load_state, save_state, unusable
 from model.training.schedule import CosineSchedule
 from model.training.settings import settings_of
-from model.training.stopping import StopRequest, leave_signals
+from model.training.stopping import StopRequest
 
 log = logging.getLogger(__name__)
 
@@ -99,24 +99,17 @@ class Trainer:
     def _epoch(self, bar: ProgressBar, events: EventLog) -> None:
         self.lesson.train()
         self.batches.epoch, self.batches.start = self.progress.epoch, self.progress.batch
-        loader = DataLoader(
-            self.dataset,
-            batch_sampler=self.batches,
-            collate_fn=collate,
-            num_workers=self.run.workers,
-            worker_init_fn=leave_signals,
-            pin_memory=self.run.device.type == "cuda",
-        )
-        batches = iter(loader)
-        while self.progress.batch < self.batches.in_epoch:
-            tally, stopped = self._step(batches)
-            bar.step(self.progress)
-            events.step(self.progress.total, tally, self._learning_rate)
-            if stopped or self.progress.total % _SAVE_EVERY == 0:
-                self._save_state()
-            if stopped:
-                self.ranks.wait()  # until the first has saved: torchrun ends all as soon as one has ended
-                raise KeyboardInterrupt
+        loading = load(self.dataset, self.batches, workers=self.run.workers, pinned=self.run.device.type == "cuda")
+        with closing(loading) as batches:
+            while self.progress.batch < self.batches.in_epoch:
+                tally, stopped = self._step(batches)
+                bar.step(self.progress)
+                events.step(self.progress.total, tally, self._learning_rate)
+                if stopped or self.progress.total % _SAVE_EVERY == 0:
+                    self._save_state()
+                if stopped:
+                    self.ranks.wait()  # until the first has saved: torchrun ends all as soon as one has ended
+                    raise KeyboardInterrupt
 
     def _step(self, batches: Iterator[Batch]) -> tuple[Tally, bool]:
         """One step of the optimizer; its figures over all processes, and whether one of them was asked to stop."""

@@ -9,6 +9,9 @@ from model.training.augmentation import AugmentationConfig
 from model.training.refinement_loss import RefinementRules
 from model.training.rules import DEFAULT_RULES, RULES, Rules
 
+# A step's generator is seeded by a million times this and the step's number, in 64 bits.
+_LARGEST_SEED = 2**32 - 1
+
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
@@ -37,6 +40,10 @@ class Recipe:
         for name in ("epochs", "batch_size", "accumulate"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"recipe: {name} must be at least 1, not {getattr(self, name)}")
+        if self.warmup_steps < 0:
+            raise ConfigError(f"recipe: warmup_steps must be at least 0, not {self.warmup_steps}")
+        if not 0 <= self.seed <= _LARGEST_SEED:
+            raise ConfigError(f"recipe: seed must lie between 0 and {_LARGEST_SEED}, not {self.seed}")
         if not 0 <= self.ema_decay < 1:
             raise ConfigError(f"recipe: ema_decay must be at least 0 and below 1, not {self.ema_decay}")
         if not self.learning_rate > 0:

@@ -13,6 +13,9 @@ from model.training.objectives.objective import Objective
 from model.training.objectives.proposals import ProposalObjective
 from model.training.recipe import Recipe
 
+# What most users of proposals ask for.
+DEFAULT_BEST_BY = "AR@100"
+
 
 @dataclass(frozen=True, slots=True)
 class Run:
@@ -21,7 +24,7 @@ class Run:
     ``objective``: proposals alone, or something that holds them. ``start``: weights to start from, by name, all or some
     of the network's; those that it has not, or has in another shape, are an error of the caller. ``start_digest``: the
     digest of the checkpoint that they are from. ``provenance`` goes into the checkpoints as it is. ``tensorboard``:
-    event files beside the log.
+    event files beside the log. ``best_by``: which of `FIGURES` on the validation set chooses the best epoch.
     """
 
     name: str
@@ -37,3 +40,4 @@ class Run:
     start_digest: str = ""
     provenance: dict[str, Any] = field(default_factory=dict)
     tensorboard: bool = False
+    best_by: str = DEFAULT_BEST_BY

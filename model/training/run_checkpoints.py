@@ -10,9 +10,6 @@ from model.training.progress import Progress
 from model.training.run import Run
 from model.training.run_folder import BEST_FILE, LAST_FILE
 
-# What a run is judged by when it chooses its best epoch: what most users of proposals ask for.
-_JUDGED_BY = "AR@100"
-
 
 def run_checkpoint(
     run: Run, processes: int, progress: Progress, weights: Mapping[str, Tensor], figures: dict[str, float]
@@ -23,6 +20,7 @@ def run_checkpoint(
         "objective": run.objective.describe(),
         "recipe": run.recipe.to_dict(),
         "processes": processes,
+        "best_by": run.best_by,
         "epochs_done": progress.epoch,
         "steps_done": progress.total,
         "step_seconds": round(progress.seconds, 1),
@@ -46,7 +44,7 @@ def keep(run: Run, progress: Progress, checkpoint: Checkpoint, weights: Mapping[
     """
     _save(run, checkpoint, weights, LAST_FILE)
     # with nothing to judge by, the last is the best
-    judged = checkpoint.metrics.get("validation", {}).get(_JUDGED_BY, math.inf)
+    judged = checkpoint.metrics.get("validation", {}).get(run.best_by, math.inf)
     if judged >= progress.best:
         progress.best = judged
         _save(run, checkpoint, weights, BEST_FILE)

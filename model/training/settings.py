@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from model.training.annotations import AnnotatedPicture
-from model.training.run import Run
+from model.training.run import DEFAULT_BEST_BY, Run
 
 Settings = dict[str, Any]
 
@@ -29,6 +29,8 @@ def settings_of(run: Run, processes: int) -> Settings:
         "start": run.start_digest or _ABSENT,
         "processes": processes,
     }
+    if run.best_by != DEFAULT_BEST_BY:  # runs that were begun before there was a choice go on
+        settings["best_by"] = run.best_by
     return dict(json.loads(json.dumps(settings)))  # tuples become lists, as they are when read back
 
 

@@ -10,13 +10,13 @@ from model.evaluation.report.exhibit import Exhibit
 from model.training.stored_picture import read_picture
 
 DRAWN = 10  # proposals; more would hide the picture
-FOUND, MISSED, PROPOSED, _CASING = "#4cc3ff", "#ff5a1f", "#f0e442", "#101418"
+FOUND, MISSED, PROPOSED, IGNORED, _CASING = "#4cc3ff", "#ff5a1f", "#f0e442", "#b8bec4", "#101418"
 _SIDE = 480  # a picture's longest side in the report
 _JPEG_QUALITY = 85
 
 
 def draw_exhibit(findings: Findings, exhibit: Exhibit) -> Image.Image:
-    """The picture at `_SIDE` pixels with its `DRAWN` highest proposals and all its boxes.
+    """The picture at `_SIDE` pixels with its `DRAWN` highest proposals, all its boxes, and its regions to ignore.
 
     Raises:
         DataError: its file cannot be read.
@@ -26,6 +26,8 @@ def draw_exhibit(findings: Findings, exhibit: Exhibit) -> Image.Image:
     scale = _SIDE / max(picture.size)
     canvas = picture.resize((max(1, round(picture.width * scale)), max(1, round(picture.height * scale))))
     draw = ImageDraw.Draw(canvas)
+    for box in annotated.ignored * scale:
+        draw.rectangle(box.tolist(), outline=IGNORED, width=3)
     for box in findings.proposals[exhibit.index].boxes[:DRAWN][::-1] * scale:
         draw.rectangle(box.tolist(), outline=PROPOSED, width=1)
     for box, found in zip(annotated.boxes * scale, exhibit.found.tolist(), strict=True):

@@ -1,6 +1,7 @@
 """The report on one evaluation, from headline to the weights' provenance."""
 
 import json
+import re
 from collections.abc import Sequence
 
 from model.evaluation.contender import Contender
@@ -11,7 +12,7 @@ from model.evaluation.reliability import TOP, error_figures
 from model.evaluation.report.chart import Chart
 from model.evaluation.report.curves import picture_histogram, recall_curves, reliability_curves, training_curves
 from model.evaluation.report.exhibit import BUDGET, Exhibit, choose_extremes, judge_pictures
-from model.evaluation.report.gallery import DRAWN, FOUND, MISSED, PROPOSED, data_uri, draw_exhibit
+from model.evaluation.report.gallery import DRAWN, FOUND, IGNORED, MISSED, PROPOSED, data_uri, draw_exhibit
 from model.evaluation.report.page import (
     charts,
     colour_key,
@@ -141,6 +142,7 @@ def _gallery(findings: Findings) -> list[str]:
         FOUND: f"object, found by one of the {BUDGET} highest proposals (IoU 0.5)",
         MISSED: "object, missed",
         PROPOSED: f"the {DRAWN} highest proposals",
+        IGNORED: "a region to ignore: what is proposed in it counts neither for nor against",
     }
     return [
         heading("The best and the worst pictures"),
@@ -175,7 +177,7 @@ def _model(findings: Findings) -> list[str]:
         "input": str(checkpoint.config.input),
         "calibration": "none" if curve is None else f"{curve.rise_low}, {curve.rise_high}, {curve.offset}",
     }
-    rows |= {name: str(v) for name, v in checkpoint.provenance.items() if isinstance(v, str | int | float)}
+    rows |= {n: _without_pictures(v) for n, v in checkpoint.provenance.items() if isinstance(v, str | int | float)}
     return [
         heading("The model"),
         facts(rows),
@@ -183,3 +185,8 @@ def _model(findings: Findings) -> list[str]:
         folded("Provenance", json.dumps(checkpoint.provenance, indent=2)),
         folded("All figures", "\n".join(f"{name}  {shown(v, 4)}" for name, v in findings.figures().items())),
     ]
+
+
+def _without_pictures(text: object) -> str:
+    """A card's text without what it shows: its pictures lie beside the card, and the report is one file."""
+    return re.sub(r"\n*!\[[^]]*\]\([^)]*\)\n*(\*[^*]*\*)?", "\n\n", str(text)).strip()

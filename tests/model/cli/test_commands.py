@@ -174,17 +174,14 @@ def test_what_cannot_be_done_is_one_line(run: Path, data: Path, tmp_path: Path, 
     assert "val.json: No such file" in fault(capsys, "eval", run / "best.safetensors", "--data", tmp_path / "val.json")
     twice = (run / "best.safetensors", run / "best.safetensors")
     assert "would both be called" in fault(capsys, "eval", *twice, "--data", data / "val.json")
-    release = (
-        "weights",
-        "release",
-        run / "best.safetensors",
-        "--out",
-        out,
-        "--version",
-        "1",
-        "--data",
-        data / "val.json",
-    )
+    measured = ("eval", run / "best.safetensors", "--data", data / "val.json")
+    assert "--nms-iou must lie between 0 and 1, not 2.0" in fault(capsys, *measured, "--nms-iou", "2")
+    assert "--batch-size must be at least 1, not 0" in fault(capsys, *measured, "--batch-size", "0")
+    ship = ("weights", "release", run / "best.safetensors", "--data", data / "val.json", "--out")
+    for target in (out.with_suffix(".md"), "."):
+        assert "must end in .safetensors" in fault(capsys, *ship, target, "--version", "1")
+    assert "--version must not be empty" in fault(capsys, *ship, out.with_suffix(".safetensors"), "--version", " ")
+    release = (*ship, out.with_suffix(".safetensors"), "--version", "1")
     assert "nms_iou must lie in [0, 1], not 2.0" in fault(capsys, *release, "--nms-iou", "2")
     assert "about.json: No such file" in fault(capsys, *release, "--about", tmp_path / "about.json")
     (tmp_path / "about.json").write_text("[1]")
@@ -193,7 +190,7 @@ def test_what_cannot_be_done_is_one_line(run: Path, data: Path, tmp_path: Path, 
     write_coco(lost, "train", range(2))
     (lost / "images" / "scene_1.png").unlink()
     assert "scene_1.png is not there" in fault(capsys, "train", "--data", lost, "--out", out)
-    assert not out.exists(), "nothing is written before the arguments are known to be good"
+    assert not list(tmp_path.glob("out*")), "nothing is written before the arguments are known to be good"
 
 
 def test_prepare_converts_what_is_not_there(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):

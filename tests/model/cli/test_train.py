@@ -115,6 +115,10 @@ def test_accumulating_nothing_is_refused(data: Path, tmp_path: Path, capsys: pyt
         (["--limit", "0"], "--limit must be at least 1, not 0"),
         (["--ema-decay", "2"], "ema_decay must be at least 0 and below 1, not 2.0"),
         (["--input-size", "100000"], "--input-size: at most 4096, not 100000"),
+        (["--seed", "-1"], "seed must lie between 0 and 4294967295, not -1"),
+        (["--warmup-steps", "-3"], "warmup_steps must be at least 0, not -3"),
+        (["--colour", "9"], "colour must be at least 0 and below 1, not 9.0"),
+        (["--name", "a/b"], "--name must be a name without slashes, not 'a/b'"),
         (["--straddle", "3"], "--straddle is for --assignment iou, and this is atss"),
         (["--anchors-per-picture", "5"], "--anchors-per-picture is for --objectness bce, and this is quality"),
     ],
@@ -159,14 +163,21 @@ def test_a_state_that_cannot_be_read_is_not_called_damaged(
     assert printed == f"rpn: {out / STATE_FILE}: Is a directory\n"
 
 
-def test_a_damaged_picture_is_named_with_its_record(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    for split, seeds in (("train", range(2)), ("val", range(20, 22))):
+@pytest.mark.parametrize("workers", ["0", "2"])
+def test_a_damaged_picture_is_named_with_its_record(workers: str, tmp_path: Path):
+    for split, seeds in (("train", range(6)), ("val", range(20, 22))):
         write_coco(tmp_path, split, seeds)
     picture = tmp_path / "images" / "scene_1.png"
     picture.write_bytes(picture.read_bytes()[:100])
-    options = ["--input-size", "64", "--device", "cpu", "--workers", "0", "--batch-size", "2"]
-    assert cli.main(["train", "--data", str(tmp_path), "--out", str(tmp_path / "out"), *options]) == 2
-    assert f"\nrpn: {tmp_path / 'train.json'}: image 1: {picture}: " in capsys.readouterr().err
+    options = ["--input-size", "64", "--device", "cpu", "--workers", workers, "--batch-size", "2"]
+    command = ["train", "--data", str(tmp_path), "--out", str(tmp_path / "out"), *options]
+    done = subprocess.run(
+        [sys.executable, "-m", "service.cli", *command], cwd=REPOSITORY, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    fault = f"rpn: {tmp_path / 'train.json'}: image 1: {picture}: the PNG data cannot be decoded"
+    assert done.stderr.splitlines()[-1] == f"{fault} (the data end too early)"
+    assert "Traceback" not in done.stderr
 
 
 def test_a_signal_to_the_whole_group_stops_the_run_and_not_its_workers(tmp_path: Path):

@@ -11,7 +11,7 @@ from model.checkpoints.checkpoint import Checkpoint
 from model.config import ModelConfig
 from model.evaluation.findings import Findings, judge
 from model.evaluation.report.exhibit import judge_pictures
-from model.evaluation.report.gallery import FOUND, MISSED, PROPOSED, draw_exhibit
+from model.evaluation.report.gallery import FOUND, IGNORED, MISSED, PROPOSED, draw_exhibit
 from model.evaluation.report.report import write_report
 from model.evaluation.training_log import TrainingLog
 from model.structures import Proposals
@@ -70,6 +70,24 @@ def test_pictures_without_boxes_and_without_proposals(findings: Findings):
         html = write_report(judge(findings.checkpoint, "x", pictures, proposals), TrainingLog({"epoch": []}))
         assert "Recall against IoU" in html
         assert not re.search(r"\bnan\b", re.sub(r"data:[^\"]*", "", html), re.IGNORECASE)
+
+
+def test_a_region_to_ignore_is_drawn(findings: Findings):
+    region = np.array([[10, 10, 60, 50]], dtype=np.float32)
+    pictures = [replace(picture, ignored=region) for picture in findings.pictures]
+    ignoring = judge(findings.checkpoint, "x", pictures, findings.proposals)
+    (first, *_), (same, *_) = judge_pictures(ignoring), judge_pictures(findings)
+    assert IGNORED in colours(draw_exhibit(ignoring, first))
+    assert IGNORED not in colours(draw_exhibit(findings, same))
+
+
+def test_a_cards_pictures_are_left_to_the_card(findings: Findings):
+    text = "Small ones are missed.\n\n![Its boxes](../images/x.jpg)\n\n*What goes wrong: a cat.*\n\nNMS is at 0.5."
+    checkpoint = replace(findings.checkpoint, provenance={"limits": text})
+    html = write_report(judge(checkpoint, "x", findings.pictures, findings.proposals))
+    row = re.search(r"<t[hd][^>]*>limits</t[hd]>\s*<td[^>]*>(.*?)</td>", html, re.DOTALL)
+    assert row is not None
+    assert row.group(1).split() == ["Small", "ones", "are", "missed.", "NMS", "is", "at", "0.5."]
 
 
 def test_found_missed_and_proposed_are_drawn_in_their_colours(findings: Findings):
