@@ -9,9 +9,7 @@ from pathlib import Path
 from bench import compare, decode, predict, scale, serve, soak
 from bench.machine import describe_machine
 from bench.pages import Page, said
-from bench.running import run_parts
-
-_RESULTS = Path(__file__).parent / "results"
+from bench.running import results_folder, run_parts
 
 PARTS: dict[str, Callable[[argparse.Namespace], Page]] = {
     "predict": lambda a: predict.run(device=a.device, quick=a.quick),
@@ -31,7 +29,9 @@ def main() -> int:
     names = ALL if arguments.part == "all" else (arguments.part,)
     command = said("make bench" if names == ALL else f"python -m bench {arguments.part}", quick=arguments.quick)
     parts = (partial(PARTS[name], arguments) for name in names)
-    return run_parts(parts, arguments.out, describe_machine(arguments.device), command)
+    return run_parts(
+        parts, results_folder(arguments.out, quick=arguments.quick), describe_machine(arguments.device), command
+    )
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -42,7 +42,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"), help="default: cpu")
     parser.add_argument("--replicas", type=int, default=1, help="HTTP processes for `serve` (default: 1)")
     parser.add_argument("--minutes", type=float, default=20.0, help="length of `soak` (default: 20)")
-    parser.add_argument("--out", type=Path, default=_RESULTS, help="where the results go (default: bench/results)")
+    parser.add_argument(
+        "--out", type=Path, help="where the results go (default: bench/results; of a quick run, a folder under /tmp)"
+    )
     return parser
 
 

@@ -14,7 +14,7 @@ from bench.plots import bars
 from bench.rounds import Samples, ratios
 from bench.server_process import ServerProcess
 from bench.service_process import ServiceProcess
-from bench.table import Table, spread_of
+from bench.table import SPREAD, Table, spread_of
 
 OURS = "this service"
 _NETWORK = "mobilenet"
@@ -24,8 +24,9 @@ _METHOD = (
     "defaults; theirs in Pillow, torchvision's transform, backbone and RPN, eager fp32, a worker for each core and "
     "one thread a call (bench/frameworks, each server as its documentation shows it), and with an allocator that keeps "
     "its memory. Each picture is a form's only file, each answer JSON. In every round each server is started, asked "
-    "and ended, with no other running; medians, in brackets the middle eight tenths, ratios round by round. Memory is "
-    "the most that each process of a server has held, added up; pages that they share count once for each."
+    f"and ended, with no other running; {SPREAD}; ratios round by round. Ours finds its network converted where it was "
+    "started before. Memory is the most that each process of a server has held, added up; pages that they share count "
+    "once for each."
 )
 
 

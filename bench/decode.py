@@ -9,7 +9,7 @@ from bench.pages import Page
 from bench.picture_sets import Sizes, write_pictures
 from bench.rounds import Samples, ratios, take_turns
 from bench.side import started
-from bench.table import Table, spread_of
+from bench.table import SPREAD, Table, spread_of
 
 _NETWORK = "mobilenet"
 _FRAME, _PHOTOGRAPH = "640x480", "4000x3000"
@@ -18,7 +18,7 @@ _SETS: dict[str, Sizes] = {_FRAME: ((640, 480),) * 4, _PHOTOGRAPH: ((4000, 3000)
 _ROUNDS = 20
 _METHOD = (
     "JPEG to RGB as the service decodes it, at the smallest sufficient DCT scale, one thread, not yet laid on the "
-    "canvas; milliseconds a picture, in turns, medians and in brackets the middle eight tenths."
+    f"canvas; milliseconds a picture, in turns, {SPREAD}."
 )
 
 

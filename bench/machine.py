@@ -3,6 +3,7 @@
 import os
 import platform
 import re
+import subprocess
 from importlib import metadata
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import torch
 
 from model.cores import processor_name, usable_cores
 
+_REPOSITORY = Path(__file__).parent.parent
 # What computes and what serves, where it is installed.
 _PACKAGES = ("torch", "torchvision", "openvino", "pillow", "fastapi", "litserve", "bentoml", "ray")
 _FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16")
@@ -26,9 +28,20 @@ def describe_machine(device: str = "cpu") -> dict[str, str]:
         "vectors": ", ".join(flag for flag in _FLAGS if flag in flags) or "unknown",
         **_describe_gpu(device),
         "load at the start": f"{os.getloadavg()[0]:.1f}",
+        **_describe_commit(),
         "python": platform.python_version(),
         **{name: version for name in _PACKAGES if (version := _version(name))},
     }
+
+
+def _describe_commit() -> dict[str, str]:
+    """Which code was measured, where that is a clone with git at hand."""
+    command = ["git", "describe", "--always", "--dirty", "--exclude", "*"]
+    try:
+        done = subprocess.run(command, cwd=_REPOSITORY, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return {}
+    return {"commit": done.stdout.strip()}
 
 
 def _describe_gpu(device: str) -> dict[str, str]:

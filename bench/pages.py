@@ -10,13 +10,17 @@ from bench.table import Table
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """What a part found. ``name`` is its file's; ``plots``: an SVG by its name."""
+    """What a part found. ``name`` is its file's; ``plots``: an SVG by its name.
+
+    ``fault``: what it found to be wrong, boxes that differ or memory that grows; never that something is slow.
+    """
 
     name: str
     title: str
     method: str
     tables: tuple[Table | str, ...]
     plots: Mapping[str, str] = field(default_factory=dict)
+    fault: str | None = None
 
     def markdown(self, machine: Mapping[str, str], command: str) -> str:
         """The page: what was measured, where, when, and by which command."""

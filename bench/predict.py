@@ -7,20 +7,24 @@ from pathlib import Path
 from bench.networks import write_weights
 from bench.pages import Page
 from bench.plots import bars
-from bench.rounds import Samples, take_turns, times_as_fast
+from bench.rounds import Samples, ratios, take_turns, times_as_fast
 from bench.side import started
-from bench.table import Table, spread_of
+from bench.table import SPREAD, Table, spread_of
 from model.execution import choose_runtime
 from model.precision import choose_precision
 
 _METHOD = (
-    "Medians, in brackets the middle eight tenths; ratios are taken round by round. torchvision runs eager, fp32, with "
-    "the C library's own allocator; `after the network` both sides have ours."
+    f"Milliseconds: {SPREAD}; ratios are taken round by round. torchvision runs eager, fp32, with the C library's own "
+    "allocator; `after the network` both sides have ours, and torchvision's lays out anchors and maps anew. The "
+    "floor is how long the network's operations take at the rate of one large matrix product in the same format, which "
+    "no convolution passes."
 )
 # (network, batch, rounds): the large one takes seconds a go
 CASES = (("mobilenet", 1, 30), ("mobilenet", 8, 12), ("resnet50", 1, 8))
 _WARM_UP = 3
 _AFTER = ", after the network"
+_PLACED = ", from the canvas"
+_FLOOR = "floor, "
 
 
 Case = tuple[str, int, int]
@@ -28,7 +32,7 @@ Case = tuple[str, int, int]
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """One network at one batch size: what each side took, and the floor's work against its time."""
+    """One network at one batch size: what each side took, and the network's operations against the product's."""
 
     network: str
     batch: int
@@ -36,17 +40,17 @@ class Comparison:
     network_work: float
     product_work: float
 
-    @property
-    def floor_ms(self) -> float:
-        """How long the network's operations take at the matrix product's rate, which no convolution passes."""
-        return self.samples["floor"].median * self.network_work / self.product_work
+    def floor(self, precision: str) -> Samples:
+        """How long the network's operations take at the matrix product's rate in this format, round by round."""
+        share = self.network_work / self.product_work
+        return Samples(tuple(ms * share for ms in self.samples[f"{_FLOOR}{precision}"].values))
 
 
 def run(*, device: str = "cpu", quick: bool = False, cases: Sequence[Case] = CASES, name: str = "predict") -> Page:
     """Every case on this device; ``quick`` takes the small network alone and few rounds, to see that it runs."""
     found = compare_all((("mobilenet", 1, 2),) if quick else cases, device=device)
     fast = {
-        f"{one.network}, batch {one.batch}, {name}": times_as_fast(one.samples["torchvision"], samples).median
+        f"{one.network}, batch {one.batch}, {name}": times_as_fast(one.samples[_peer(name)], samples).median
         for one in found
         for name, samples in one.samples.items()
         if name.startswith("ours") and not name.endswith(_AFTER)
@@ -67,7 +71,7 @@ def compare(case: Case, weights: tuple[Path, Path], precisions: tuple[str, ...],
     network, batch, rounds = case
     options = ("--batch", str(batch), "--device", device)
     with started(_sides(weights, precisions, device), network, *options) as running:
-        facts = running["floor"].facts
+        facts = running[f"{_FLOOR}{precisions[0]}"].facts
         samples = take_turns({name: side.measure for name, side in running.items()}, rounds=rounds, warm_up=_WARM_UP)
     return Comparison(network, batch, samples, facts["network"], facts["product"])
 
@@ -80,12 +84,12 @@ def _sides(weights: tuple[Path, Path], precisions: tuple[str, ...], device: str)
         **({"ours, fp32, by torch": ("ours", ours, "--runtime", "torch")} if _by_openvino(device) else {}),
         f"torchvision{_AFTER}": ("torchvision-after", theirs),
         f"ours{_AFTER}": ("ours-after", ours),
-        "floor": ("floor", ours),
+        **{f"{_FLOOR}{precision}": ("floor", ours, "--precision", precision) for precision in precisions},
     }
     if device != "cpu":
-        sides["floor"] = ("floor", ours, "--precision", precisions[-1])  # the fastest product that there is
-        # Resizing on the processor takes as long there as all the rest on the device.
-        sides |= {f"ours, {p}, from the canvas": ("placed", ours, "--precision", p) for p in precisions}
+        # Resizing on the processor takes as long there as all the rest on the device, which torchvision has resize.
+        sides |= {f"ours, {p}{_PLACED}": ("placed", ours, "--precision", p) for p in precisions}
+        sides[f"torchvision{_PLACED}"] = ("torchvision-placed", theirs)
     return sides
 
 
@@ -95,15 +99,28 @@ def _by_openvino(device: str) -> bool:
 
 
 def table(comparisons: list[Comparison]) -> Table:
-    """For every side its time, and how many times as fast as torchvision it is."""
+    """For every side its time, how many times as fast as torchvision it is, and how near the floor."""
     rows: list[tuple[str, ...]] = []
     for found in comparisons:
         case = f"{found.network}, batch {found.batch}"
         for name, samples in found.samples.items():
-            if name == "floor":
+            if name.startswith(_FLOOR):
+                floor = found.floor(name.removeprefix(_FLOOR))
+                rows.append((case, f"{name}: its operations at a matrix product's rate", spread_of(floor, 1), "", ""))
                 continue
-            peer = found.samples["torchvision" + (_AFTER if name.endswith(_AFTER) else "")]
+            peer = found.samples[_peer(name)]
             ratio = "1" if samples is peer else spread_of(times_as_fast(peer, samples), 2)
-            rows.append((case, name, spread_of(samples, 1), ratio))
-        rows.append((case, "floor: its operations at a matrix product's rate", f"{found.floor_ms:.1f}", ""))
-    return Table(("network", "side", "ms", "times as fast as torchvision"), tuple(rows))
+            rows.append((case, name, spread_of(samples, 1), ratio, _near_the_floor(found, name)))
+    return Table(("network", "side", "ms", "times as fast as torchvision", "floor over it"), tuple(rows))
+
+
+def _peer(name: str) -> str:
+    """torchvision's side that does the same."""
+    return next((f"torchvision{end}" for end in (_AFTER, _PLACED) if name.endswith(end)), "torchvision")
+
+
+def _near_the_floor(found: Comparison, name: str) -> str:
+    """The share of a side's time that the floor takes, where the side runs the network."""
+    if name.endswith(_AFTER):
+        return ""
+    return spread_of(ratios(found.floor("bf16" if "bf16" in name else "fp32"), found.samples[name]), 2)

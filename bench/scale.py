@@ -13,7 +13,7 @@ from bench.picture_sets import MIXED, VGA, Sizes, write_pictures
 from bench.plots import lines
 from bench.rounds import Samples
 from bench.service_process import ServiceProcess
-from bench.table import Table, spread_of
+from bench.table import SPREAD, Table, spread_of
 from model.cores import usable_cores
 
 _NETWORK = "mobilenet"
@@ -25,7 +25,7 @@ _ALL_MODELS = ("/propose", "/propose?model=pedestrian", "/propose?model=face")
 _METHOD = (
     f"640x480 JPEGs, {_CLIENTS} clients, one process, `top_n` 300 and the settings' defaults, but for what each group "
     "varies (`top_n`: the model `general`, which answers up to 1000; `max_batch`: clients for two of the largest). "
-    "Those of one group take turns, a burst each a round; medians, in brackets the middle eight tenths. Memory is "
+    f"Those of one group take turns, a burst each a round; {SPREAD}. Memory is "
     "resident, of all processes together, right after a variant's first burst; in a group that shares one service it "
     "holds what those before have needed, too."
 )

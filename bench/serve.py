@@ -10,15 +10,15 @@ from bench.picture_sets import SETS, Sizes, write_pictures
 from bench.plots import bars, lines
 from bench.rounds import Samples, differences, ratios
 from bench.serving import ALONE, NETWORK, PEER, Effort, Serving, measure
-from bench.table import Table, spread_of
+from bench.table import SPREAD, Table, spread_of
 
 _METHOD = (
     "Real JPEGs over HTTP, answers as JSON, each client asking again as soon as it is answered, from a process of its "
     "own; beside the same pictures decoded and predicted in a plain loop in process (the ceiling: the better of one "
-    "at a time and batches of 8), and beside plain torchvision in process (Pillow, then transform, backbone and RPN, "
-    "eager fp32, one at a time, with an allocator that keeps its memory). The same weights everywhere. In every round "
-    "each of them has its turn; medians, in brackets the middle eight tenths, ratios round by round. Every answer was "
-    "200, or 429 where that is said; with anything else there would be no result."
+    "at a time and batches of up to 8 of one canvas), and beside plain torchvision in process (Pillow, then transform, "
+    "backbone and RPN, eager fp32, one at a time, with an allocator that keeps its memory). The same weights "
+    f"everywhere. In every round each of them has its turn; {SPREAD}; ratios round by round. Every answer was 200, or "
+    "429 where that is said; with anything else there would be no result."
 )
 # What the project has set itself, by device: on a small processor, and on a GPU with as many processes as it takes.
 _ADDED_MS = {"cpu": "<= 3", "cuda": "<= 2"}
@@ -72,7 +72,9 @@ def page(found: list[Serving], *, name: str = "serve", replicas: int = 1, device
         ),
     }
     method = f"{_METHOD} HTTP processes: {replicas}."
-    return Page(name, "The service over HTTP", method, (rates(found), comparison(found, device)), plots)
+    other = [one.pictures for one in found if one.agreement.same < 1]
+    fault = f"boxes under load are not those alone: {', '.join(other)}" if other else None
+    return Page(name, "The service over HTTP", method, (rates(found), comparison(found, device)), plots, fault)
 
 
 def rates(found: list[Serving]) -> Table:

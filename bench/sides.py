@@ -58,6 +58,15 @@ def torchvision_side(arguments: argparse.Namespace) -> tuple[Go, Facts]:
     return propose, {}
 
 
+def torchvision_placed(arguments: argparse.Namespace) -> tuple[Go, Facts]:
+    """torchvision's backbone and RPN from a batch that its transform has resized and normalised, on the device."""
+    if arguments.device != "cpu":
+        torch.set_float32_matmul_precision("high")
+    transform, backbone, rpn = parts(load_peer(arguments.network, arguments.weights).to(arguments.device))
+    images, _ = transform([pil_to_tensor(picture).to(arguments.device) / 255 for picture in _pictures(arguments.batch)])
+    return lambda: rpn(images, backbone(images.tensors)), {}
+
+
 def our_side(arguments: argparse.Namespace) -> tuple[Go, Facts]:
     """Our `Predictor`, as the service loads it, from upright pictures: resizing is in it, as in torchvision's."""
     keep_freed_memory()
@@ -172,6 +181,7 @@ SIDES: dict[str, Callable[[argparse.Namespace], tuple[Go, Facts]]] = {
     "torchvision": torchvision_side,
     "ours": our_side,
     "placed": placed_side,
+    "torchvision-placed": torchvision_placed,
     "torchvision-after": torchvision_after,
     "ours-after": our_after,
     "floor": floor_side,

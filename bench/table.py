@@ -17,6 +17,10 @@ class Table:
         return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
+# What `spread_of` gives, for a page's method.
+SPREAD = "medians, in brackets the middle eight tenths of the rounds (of fewer than ten, all of them)"
+
+
 def spread_of(samples: Samples, digits: int) -> str:
     """The median, and from where to where the middle eight tenths lie.
 

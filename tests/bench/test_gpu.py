@@ -24,7 +24,8 @@ def test_the_quick_run_on_the_cpu_writes_every_part(tmp_path: Path):
         assert page.strip() in done.stdout
         assert "its figures mean nothing" in page
         assert "- processor: " in page
-    assert "| mobilenet | cpu, fp32 | 1.00 |" in pages["gpu-parity"]
+    for network in ("mobilenet", "general"):
+        assert f"| {network} | cpu, fp32, torch | 1.00 |" in pages["gpu-parity"]
     assert "| mobilenet, batch 1 | ours, fp32 |" in pages["gpu-predict"]
     assert "| mobilenet | 1 |" in pages["gpu-backbone"]
     assert "| small | 8 clients |" in pages["gpu-serve"]
@@ -37,13 +38,14 @@ def test_serving_is_skipped_with_its_reason_where_the_service_is_not_installed(m
 
     assert gpu.why_not_serving() is None
     monkeypatch.setattr(metadata, "version", missing)
-    assert len(list(gpu.parts(gpu.build_parser().parse_args(["--replicas", "4"])))) == 3
+    assert len(list(gpu.parts(gpu.build_parser().parse_args(["--replicas", "4"])))) == 4
     assert "The serving part is skipped: " in capsys.readouterr().out
 
 
 def test_more_processes_are_measured_beside_one(monkeypatch):
     names = []
     monkeypatch.setattr(gpu.serve, "run", lambda **asked: names.append((asked["name"], asked["replicas"])))
+    monkeypatch.setattr(gpu.predict, "run", lambda **asked: None)
     for replicas in (1, 4):
         arguments = gpu.build_parser().parse_args(["--replicas", str(replicas)])
         for part in list(gpu.parts(arguments))[3:]:

@@ -11,13 +11,14 @@ from bench.bursts import Burst, burst
 from bench.load import Load, UnexpectedAnswers
 from bench.pages import Page
 from bench.picture_sets import MIXED, SETS, read_pictures, write_pictures
-from bench.running import run_parts
+from bench.running import results_folder, run_parts
 from bench.serve import page
 from bench.serving import ALONE, CEILINGS, PEER, Serving
 from bench.whole_way import batches
 from model.config import longest_side_rule
 from model.imaging.decoding import Picture
 from model.structures import ImageSize
+from tests.e2e.conftest import REPOSITORY
 
 LOAD = Load(1, 2.0, 10.0, 100.0, 110.0, 120.0, {"200": 20}, 0, 1000, 1000, cpu_s=0.1, wall_s=2.0)
 
@@ -80,6 +81,36 @@ def test_a_part_that_got_what_it_must_not_get_has_no_page_and_the_others_go_on(t
     assert "NO RESULT" in (told := capsys.readouterr().err)
     assert "{'504': 3}" in told
     assert run_parts([lambda: page([serving()])], tmp_path, {}, "`x`") == 0
+
+
+def test_whatever_a_part_fails_with_the_others_go_on(tmp_path: Path, capsys, monkeypatch):
+    monkeypatch.setattr("signal.signal", lambda *_: None)
+
+    def dying() -> Page:
+        raise RuntimeError("a side has ended with -9")
+
+    assert run_parts([dying, lambda: page([serving()])], tmp_path, {}, "`x`") == 1
+    assert (tmp_path / "serve.md").exists()
+    assert "a side has ended with -9" in capsys.readouterr().err
+
+
+def test_boxes_that_differ_under_load_are_a_fault(tmp_path: Path, capsys, monkeypatch):
+    monkeypatch.setattr("signal.signal", lambda *_: None)
+    one = serving()
+    other = replace(one, agreement=replace(one.agreement, same=0.99))
+    assert run_parts([lambda: page([other])], tmp_path, {}, "`x`") == 1
+    assert (tmp_path / "serve.md").exists()
+    assert f"AT FAULT: serve: boxes under load are not those alone: {one.pictures}" in capsys.readouterr().err
+
+
+def test_a_quick_runs_pages_are_not_kept(tmp_path: Path):
+    kept = results_folder(None, quick=False)
+    assert kept == REPOSITORY / "bench" / "results"
+    quick = results_folder(None, quick=True)
+    assert quick.is_dir()
+    assert not quick.is_relative_to(REPOSITORY)
+    quick.rmdir()
+    assert results_folder(tmp_path, quick=True) == tmp_path
 
 
 class FakeSide:

@@ -24,6 +24,14 @@ def test_a_straight_line_is_found(base: float, step: float, count: int):
     assert found.growth == pytest.approx(step * (len(found.settled) - 1), abs=1e-3)
 
 
+def test_the_leak_that_would_show_is_just_not_flat():
+    found = soak([1000.0] * 100)
+    requests = found.load.rate * 10 * (len(found.settled) - 1)
+    leaking = soak([1000.0 + 0.021 * 1000 * i / 79 for i in range(-20, 80)])
+    assert not leaking.flat
+    assert found.visible_leak == pytest.approx(20 * 2**20 / requests)
+
+
 def test_what_grows_while_it_settles_does_not_count():
     found = soak([500.0 + 20 * i for i in range(20)] + [1000.0] * 80)
     assert found.slope == 0.0
@@ -40,6 +48,8 @@ def test_the_page_gives_the_verdict_and_the_bytes_for_each_request():
     leak = page(soak([1000.0 + i for i in range(100)])).markdown({}, "`x`")
     assert "| verdict | **NOT FLAT** " in leak
     assert "| slope | +360.0 MiB an hour, +10486 bytes a request |" in leak
+    assert page(soak([1000.0 + i for i in range(100)])).fault is not None
+    assert page(soak([1000.0] * 100)).fault is None
     assert "| verdict | **flat** " in page(soak([1000.0] * 100)).markdown({}, "`x`")
 
 
