@@ -32,7 +32,8 @@ def multiplies_bf16(device: str, processor: Path = _PROCESSOR) -> bool:
     if device != "cpu":
         import torch  # needed there anyway; a CPU's service does without
 
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+        with torch.cuda.device(device):  # what is asked for is the current one's
+            return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     try:
         flags = next(line for line in processor.read_text().splitlines() if line.startswith("flags"))
     except (OSError, StopIteration):  # not Linux, or not an x86

@@ -1,5 +1,6 @@
 """The only door that the service uses: load a checkpoint, warm it, predict a batch."""
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +12,7 @@ from model.checkpoints.checkpoint import Checkpoint, load_checkpoint
 from model.device import choose_device, is_cpu
 from model.execution import Execution, choose_lanes, choose_runtime
 from model.host.graphs import DEFAULT_CACHE, GraphFolder
-from model.precision import choose_precision
+from model.precision import choose_precision, multiplies_bf16
 from model.preparation import graphs_of
 from model.structures import Canvas, ImageSize, ModelInfo, PixelArray, Placement, Proposals, Selection
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:  # torch is imported where it is what computes
     import torch
 
     from model.network.network import ProposalNetwork
+
+_log = logging.getLogger(__name__)
 
 # Pictures in one call on a GPU; larger ones gain little more there and make the first ones wait.
 _GPU_BATCH = 8
@@ -167,6 +170,8 @@ def _torch_execution(checkpoint: Checkpoint, path: Path, device: str, precision:
     from model.network.folding import fold_norms
     from model.torch_execution import TorchExecution
 
+    if precision == "bf16" and is_cpu(device) and not multiplies_bf16("cpu"):
+        _log.warning("%s: bf16 was asked for, which this processor computes many times slower than fp32", path)
     network = restore_network(checkpoint, path)
     fold_norms(network)
     network.compute_in(precision)

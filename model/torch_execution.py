@@ -1,6 +1,7 @@
 """A network that torch computes, on a CPU or a GPU."""
 
 from collections.abc import Sequence
+from itertools import accumulate
 
 import torch
 
@@ -10,6 +11,7 @@ from model.cores import default_threads
 from model.errors import DeviceError, DeviceOutOfMemory
 from model.network.network import ProposalNetwork
 from model.network.proposing import propose
+from model.network.selected_boxes import SelectedBoxes
 from model.structures import FloatArray, PixelArray, Proposals, Selection
 
 _NAMES = {torch.float32: "fp32", torch.bfloat16: "bf16"}
@@ -58,12 +60,22 @@ class TorchExecution:
                 selections,
                 self._calibration,
             )
-            return [Proposals(one.boxes.cpu().numpy(), one.scores.cpu().numpy(), one.truncated) for one in found]
+            return _on_host(found)
         except torch.OutOfMemoryError as error:
             torch.cuda.empty_cache()
             raise DeviceOutOfMemory(f"{self._device} cannot hold a batch of {len(pixels)}") from error
         except torch.AcceleratorError as error:  # an illegal access or assert: the device's context is lost for good
             raise DeviceError(f"{self._device} has failed: {str(error).splitlines()[0]}") from error
+
+
+def _on_host(found: Sequence[SelectedBoxes]) -> list[Proposals]:
+    """The batch's boxes and scores, in one copy: each waits for all that the device has yet to do."""
+    rows = torch.cat([torch.cat((one.boxes, one.scores[:, None]), dim=1) for one in found]).cpu().numpy()
+    ends = list(accumulate(len(one.boxes) for one in found))
+    pictures = [rows[end - len(one.boxes) : end] for one, end in zip(found, ends, strict=True)]
+    return [
+        Proposals(row[:, :4].copy(), row[:, 4].copy(), one.truncated) for row, one in zip(pictures, found, strict=True)
+    ]
 
 
 def use_threads(count: int) -> None:

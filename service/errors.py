@@ -13,6 +13,7 @@ ServiceError                 answered as a problem document (RFC 9457)
 │   ├── PayloadTooLarge      413  more bytes than allowed
 │   ├── TooManyPixels        413  more declared pixels than allowed
 │   ├── TooManyPictures      413  more pictures in one request than allowed
+│   ├── HeadTooLarge         431  a first line and headers of more bytes than allowed
 │   ├── UploadTimeout        408  a client that stalls
 │   ├── NotAcceptable        406  a form of answer that is not written
 │   ├── NotFound             404  no such path
@@ -124,6 +125,17 @@ class TooManyPictures(ServiceError):
     """More pictures in one request than allowed."""
 
     status, code, title = 413, "too_many_pictures", "The request carries too many pictures"
+
+
+class HeadTooLarge(ServiceError):
+    """A first line and headers of more bytes than allowed; answered before there is a request."""
+
+    status, code, title = 431, "head_too_large", "The request's headers are too large"
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """What comes next on the connection is still of these headers."""
+        return {"Connection": "close"}
 
 
 class UploadTimeout(ServiceError):

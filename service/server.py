@@ -20,6 +20,7 @@ import uvicorn
 from service.app import create_app, load_predictor
 from service.engine import LoadPredictor
 from service.errors import StartupError
+from service.http_protocol import BoundedHeads
 from service.lifecycle import Lifecycle, Phase
 from service.preparing import prepare_models
 from service.settings import Settings, unknown_names
@@ -44,6 +45,7 @@ def serve(settings: Settings, load: LoadPredictor | None = None) -> None:
     listener = listen(settings.host, settings.port)
     config = uvicorn.Config(
         create_app(service),
+        http=BoundedHeads,
         log_config=None,
         log_level="warning",  # its lines on starting and stopping would repeat ours
         access_log=False,

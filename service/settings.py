@@ -85,7 +85,7 @@ class Settings(BaseSettings):
     precision: Literal["auto", "fp32", "bf16"] = Field(
         default="auto",
         description="What the network computes in: `auto` (`bf16` where the device has it in hardware, else `fp32`), "
-        "`fp32` or `bf16`.",
+        "`fp32` or `bf16`, which a processor without it computes many times slower.",
     )
     runtime: Literal["auto", "torch", "openvino"] = Field(
         default="auto",

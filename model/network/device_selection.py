@@ -6,7 +6,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import accumulate
 
 import torch
 from torch import Tensor
@@ -35,8 +34,9 @@ def select_proposals(
     candidates = _top_candidates(scored, contents, config.pre_nms_top_n)
     boxes = _clip(candidates.boxes, contents)
     keep = _sound(boxes, config) & (candidates.logits > _NEVER)
+    levels = _levels(candidates.levels, boxes.device)
     return [
-        _select(_Ranked(boxes[n], candidates.logits[n], keep[n], candidates.levels), config, selection, calibration)
+        _select(_Ranked(boxes[n], candidates.logits[n], keep[n], levels), config, selection, calibration)
         for n, selection in enumerate(selections)
     ]
 
@@ -53,7 +53,7 @@ def select_refined(
     for found, content, selection in zip(refined, contents, selections, strict=True):
         boxes = _clip(found.boxes, content)
         keep = _sound(boxes, config) & found.logits.isfinite()
-        ranked = _Ranked(boxes, found.logits, keep, (len(boxes),))
+        ranked = _Ranked(boxes, found.logits, keep, _levels((len(boxes),), boxes.device))
         results.append(_select(ranked, config, selection, calibration))
     return results
 
@@ -69,12 +69,12 @@ class _Candidates:
 
 @dataclass(frozen=True, slots=True)
 class _Ranked:
-    """One picture's K boxes (K, 4) and logits (K,), which of them compete (K,), and how many are of each level."""
+    """One picture's K boxes (K, 4) and logits (K,), which of them compete (K,), and each one's level, int64 (K,)."""
 
     boxes: Tensor
     logits: Tensor
     keep: Tensor
-    levels: tuple[int, ...]
+    levels: Tensor
 
 
 def _top_candidates(scored: ScoredAnchors, contents: Tensor, top_n: int) -> _Candidates:
@@ -98,6 +98,11 @@ def _competing(logits: Tensor, anchors: LevelAnchors, contents: Tensor) -> Tenso
     return torch.where(inside, logits.float().nan_to_num(_NEVER, _NEVER, _NEVER), _NEVER)
 
 
+def _levels(counts: tuple[int, ...], device: torch.device) -> Tensor:
+    """Each candidate's level, written on the device: a copy from the host would be waited for."""
+    return torch.cat([torch.full((count,), level, device=device) for level, count in enumerate(counts)])
+
+
 def _clip(boxes: Tensor, contents: Tensor) -> Tensor:
     """Boxes (..., K, 4) inside contents (..., 2)."""
     limits = torch.cat((contents, contents), dim=-1).unsqueeze(-2)
@@ -118,7 +123,7 @@ def _select(
         keep = keep & (scores >= config.score_threshold) & (served >= selection.score_threshold)
     kept = keep.nonzero().squeeze(1)
     boxes, scores = ranked.boxes.index_select(0, kept), scores.index_select(0, kept)
-    survivors = _suppress(boxes, scores, kept, ranked.levels, selection.nms_iou)
+    survivors: Tensor = batched_nms(boxes, scores, ranked.levels.index_select(0, kept), selection.nms_iou)
     limit = min(selection.top_n, config.post_nms_top_n)
     top = survivors[:limit]
     served = scores.index_select(0, top)
@@ -126,13 +131,3 @@ def _select(
         # A curve that rises may still fall by its last bit where two scores are neighbours: the order is the network's.
         served = calibration(served).cummin(dim=0).values
     return SelectedBoxes(boxes.index_select(0, top), served, truncated=len(survivors) > limit)
-
-
-def _suppress(boxes: Tensor, scores: Tensor, kept: Tensor, levels: tuple[int, ...], iou: float) -> Tensor:
-    """The boxes, by their index and highest first, that no higher one of their level overlaps by more.
-
-    ``kept``: the place of each among all candidates, by which its level is known.
-    """
-    starts = torch.tensor(list(accumulate(levels))[:-1], device=kept.device)
-    survivors: Tensor = batched_nms(boxes, scores, torch.bucketize(kept, starts, right=True), iou)
-    return survivors

@@ -30,6 +30,7 @@ class RefinementHead(nn.Module):
     steps: Tensor
     ahead: Tensor
     units: Tensor
+    level_strides: Tensor
 
     def __init__(self, config: RefinementConfig, in_channels: int, strides: tuple[int, ...]) -> None:
         super().__init__()
@@ -46,6 +47,7 @@ class RefinementHead(nn.Module):
         steps = (torch.arange(config.grid) - (config.grid - 1) / 2) / (_POINTS_ACROSS - 1)
         self.register_buffer("steps", steps, persistent=False)
         self.register_buffer("ahead", torch.tensor([0, 1]), persistent=False)
+        self.register_buffer("level_strides", torch.tensor(strides), persistent=False)
         self.register_buffer("units", torch.tensor(_DELTA_UNITS), persistent=False)
 
     def forward(self, features: list[Tensor], boxes: Tensor, pictures: Tensor, logits: Tensor) -> tuple[Tensor, Tensor]:
@@ -83,7 +85,7 @@ class RefinementHead(nn.Module):
         starts = sizes.cumsum(0) - sizes
         level = self._levels(boxes)
         height, width = heights[level], widths[level]
-        stride = torch.tensor(self.strides, device=boxes.device)[level]
+        stride = self.level_strides[level]
         start = starts[level] + pictures * height * width
         middles, sides = (boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]
         columns, across = self._neighbours(middles[:, 0], sides[:, 0], stride, width)

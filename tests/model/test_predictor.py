@@ -12,6 +12,7 @@ from model.config import ModelConfig
 from model.errors import DeviceError
 from model.imaging.canvas import draw_on_canvas
 from model.network.network import build_network
+from model.precision import multiplies_bf16
 from model.predictor import Predictor
 from model.structures import ImageSize, PixelArray, Placement, Proposals, Selection
 from tests.scenes import draw_scene
@@ -143,8 +144,9 @@ def test_whatever_computes_the_network_the_boxes_are_the_same(predictor: Predict
         assert_same_up_to_ties(found, expected)
 
 
-def test_bf16_says_nearly_the_same(predictor: Predictor, tmp_path: Path):
+def test_bf16_says_nearly_the_same(predictor: Predictor, tmp_path: Path, caplog: pytest.LogCaptureFixture):
     rough = Predictor.load(tmp_path / "tiny.safetensors", device="cpu", precision="bf16")
+    assert ("many times slower" in caplog.text) is not multiplies_bf16("cpu")
     item = place(predictor, 4)
     exact, found = predict(predictor, [item])[0], predict(rough, [item])[0]
     assert found.boxes.dtype == found.scores.dtype == np.float32
