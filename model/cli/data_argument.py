@@ -14,6 +14,6 @@ PICTURES = "where the pictures lie, if not in images/ (COCO) or JPEGImages/ (VOC
 
 
 def short_path(path: Path) -> str:
-    """The file's name and its folder's: what goes out into the world says no more of where it was made."""
+    """A file's name and its folder's, of a folder its own: what goes out into the world says no more of where it was."""
     resolved = path.resolve()
-    return f"{resolved.parent.name}/{resolved.name}"
+    return resolved.name if resolved.is_dir() else f"{resolved.parent.name}/{resolved.name}"
