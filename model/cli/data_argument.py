@@ -14,6 +14,6 @@ PICTURES = "where the pictures lie, if not in images/ (COCO) or JPEGImages/ (VOC
 
 
 def short_path(path: Path) -> str:
-    """A file's name and its folder's, of a folder its own: what goes out into the world says no more of where it was."""
+    """A file by its name and its folder's, a folder by its own: what goes out into the world says no more of where."""
     resolved = path.resolve()
     return resolved.name if resolved.is_dir() else f"{resolved.parent.name}/{resolved.name}"
