@@ -36,12 +36,19 @@ def describe_machine(device: str = "cpu") -> dict[str, str]:
 
 def _describe_commit() -> dict[str, str]:
     """Which code was measured, where that is a clone with git at hand."""
-    command = ["git", "describe", "--always", "--dirty", "--exclude", "*"]
+    if not (_REPOSITORY / ".git").exists():  # or git would name a repository that this folder only lies in
+        return {}
     try:
-        done = subprocess.run(command, cwd=_REPOSITORY, capture_output=True, text=True, check=True)
+        commit = _git("rev-parse", "--short", "HEAD")
+        changed = _git("status", "--porcelain", "--untracked-files=no", "--", ".", ":!bench/results")
     except (OSError, subprocess.CalledProcessError):
         return {}
-    return {"commit": done.stdout.strip()}
+    return {"commit": f"{commit}, changed" if changed else commit}
+
+
+def _git(*arguments: str) -> str:
+    done = subprocess.run(["git", *arguments], cwd=_REPOSITORY, capture_output=True, text=True, check=True)
+    return done.stdout.strip()
 
 
 def _describe_gpu(device: str) -> dict[str, str]:

@@ -128,6 +128,8 @@ def floor_side(arguments: argparse.Namespace) -> tuple[Go, Facts]:
     network = restore_network(checkpoint, arguments.weights).to(arguments.device)
     pixels, contents = _on_canvas(checkpoint.config.input, arguments)
     work = _work(lambda: network(pixels, contents))
+    if arguments.device != "cpu":
+        torch.set_float32_matmul_precision("high")  # TF32, as convolutions have it unless they are told not to
     side = _MATRIX["cpu" if arguments.device == "cpu" else "cuda"]
     left, right = torch.randn(2, side, side).to(arguments.device, _dtype(arguments))
     return lambda: left @ right, {"network": work, "product": 2.0 * side**3}

@@ -4,7 +4,7 @@
 
 What follows ``--`` goes to `rpn train` as it is. A run that is in OUT already is not trained again, and one that was
 stopped goes on. Prints the rows of the table in docs/training.md: recall of the last epoch, and the time of one picture
-on this processor, in turns, against the default's.
+on this processor, in turns, against the first's.
 """
 
 import argparse
@@ -89,10 +89,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     runs = {name: given.out / name for name in given.only or names}
     for name, folder in runs.items():
         command = ["train", "--data", str(given.data), "--out", str(folder), "--architecture", name, *given.training]
-        if (status := rpn(command)) != 0:
+        if (status := _trained(command)) != 0:
             return status
     print(table(runs, given.out / "cache"))
     return 0
+
+
+def _trained(command: list[str]) -> int:
+    """Run ``rpn`` here, where the candidates are known; a checkpoint keeps the command line that it was trained by."""
+    before = sys.argv
+    sys.argv = [before[0], *command]
+    try:
+        return rpn(command)
+    finally:
+        sys.argv = before
 
 
 def table(runs: dict[str, Path], cache: Path) -> str:

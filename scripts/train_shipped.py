@@ -12,6 +12,8 @@ for a GPU, which has not run on one yet. Its epochs are what an hour or less sho
 """
 
 import argparse
+import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -91,9 +93,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given.out.mkdir(parents=True, exist_ok=True)
     for command in _commands(given, machine):
         print("+", *command, flush=True)
-        if (status := subprocess.run(command, cwd=_REPOSITORY).returncode) != 0:
+        if (status := _run(command)) != 0:
             return status
     return 0
+
+
+def _run(command: Sequence[str]) -> int:
+    """Run it to its end, its status: asked to stop, it saves first, so a signal is its to take, and this one waits."""
+    with subprocess.Popen(command, cwd=_REPOSITORY) as process:
+        before = {
+            signal.SIGINT: signal.signal(signal.SIGINT, signal.SIG_IGN),  # a terminal sends it to both
+            signal.SIGTERM: signal.signal(signal.SIGTERM, lambda number, _: process.send_signal(number)),
+        }
+        try:
+            return process.wait()
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
 
 def _commands(given: argparse.Namespace, machine: Machine) -> Iterator[list[str]]:
@@ -102,7 +118,10 @@ def _commands(given: argparse.Namespace, machine: Machine) -> Iterator[list[str]
         if given.only and stage.name not in given.only:
             continue
         if stage.data == _PERSONS and not (out / _PERSONS).exists():
-            yield _gather(data, out / _PERSONS)
+            partial = out / f"{_PERSONS}.partial"  # it takes its name when it is whole
+            shutil.rmtree(partial, ignore_errors=True)
+            yield _gather(data, partial)
+            partial.rename(out / _PERSONS)
         yield _train(stage, machine, data, out)
         released = out / "released" / f"{stage.name}.safetensors"
         if not released.with_suffix(".md").exists():  # the card is written last

@@ -4,7 +4,6 @@ from typing import Any
 
 from model.checkpoints.checkpoint import Checkpoint
 
-_BEST_BY = "AR@100"  # of checkpoints from before there was a choice
 _HEADER = "| proposals | 1 | 10 | 100 | 300 | 1000 |\n|---|---|---|---|---|---|"
 
 
@@ -107,11 +106,11 @@ def _stages(provenance: dict[str, Any]) -> str:
 
 
 def _epochs(training: dict[str, Any]) -> str:
-    """How many it was trained for, and if that is not where it ended: the best epoch's weights are from before."""
+    """How many it was trained for, and of how many, where they are the best epoch's or the run was stopped."""
     done, planned = training.get("epochs_done", "?"), training.get("recipe", {}).get("epochs")
     if planned in (None, done):
         return f"{done} {'epoch' if done == 1 else 'epochs'}"
-    return f"the best of {planned} epochs by {training.get('best_by', _BEST_BY)}, after {done}"
+    return f"after {done} of {planned} epochs"
 
 
 def _rules(recipe: dict[str, Any]) -> str:

@@ -97,19 +97,22 @@ def import_torchvision(
 def _read(path: Path) -> Mapping[str, Any]:
     try:
         with path.open("rb") as file:
-            head = file.read(2)
-        if head != b"PK" and not head.startswith(b"\x80"):
+            head = file.read(9)
+        # Of safetensors the first eight bytes are a length, which may look like anything, and then comes JSON.
+        if head[8:] == b"{" or not head.startswith((b"PK", b"\x80")):
             return load_file(path, device="cpu")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of pickles that are not torch's own: they are refused, or read well
             return _nested(path, torch.load(path, map_location="cpu", weights_only=True))
+    except CheckpointError:
+        raise
     except OSError as error:
         raise CheckpointError(f"{path}: {error.strerror or error}") from error
     except SafetensorError as error:
         raise CheckpointError(f"{path}: neither a PyTorch file nor whole safetensors ({error})") from error
     except pickle.UnpicklingError as error:
         raise CheckpointError(f"{path}: holds more than weights, which could run code: save the state dict") from error
-    except (RuntimeError, EOFError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except Exception as error:  # a damaged file fails in as many ways as there are
         raise CheckpointError(f"{path}: truncated or damaged ({_first_sentence(error)})") from error
 
 
@@ -131,6 +134,8 @@ def _nested(path: Path, content: Any) -> Mapping[str, Any]:
 def _proposal_weights(path: Path, content: Mapping[str, Any]) -> dict[str, Tensor]:
     """Backbone and RPN by today's names; wrappers' prefixes go, and so do the RoI heads."""
     named = {_unwrapped(str(name)): value for name, value in content.items()}
+    if len(named) != len(content):
+        raise CheckpointError(f"{path}: some of its names differ by {' or '.join(_PREFIXES)} alone")
     for name in named:
         if name.startswith(_ROI_HEADS) and not name.startswith(_DETECTION_HEADS):
             raise CheckpointError(f"{path}: not the weights of a Faster R-CNN: {name!r} belongs to none")
@@ -142,7 +147,7 @@ def _proposal_weights(path: Path, content: Mapping[str, Any]) -> dict[str, Tenso
 
 
 def _unwrapped(name: str) -> str:
-    for prefix in _PREFIXES:
+    while prefix := next((p for p in _PREFIXES if name.startswith(p)), ""):
         name = name.removeprefix(prefix)
     return name
 

@@ -16,6 +16,7 @@ from model.checkpoints.restore import fitting_weights
 from model.cli.augmentation_argument import add_augmentation, augmentation_of
 from model.cli.command_line import command_line
 from model.cli.data_argument import FOLDER
+from model.cli.name_argument import check_model_name
 from model.cli.objective_argument import add_objective, objective_of
 from model.cli.rules_argument import add_rules, rules_of
 from model.config import ModelConfig
@@ -154,8 +155,7 @@ def _described(arguments: argparse.Namespace, ranks: Ranks) -> Run:
 def _check(arguments: argparse.Namespace) -> None:
     if arguments.workers < 0:
         raise ConfigError(f"--workers must be at least 0, not {arguments.workers}")
-    if arguments.name is not None and (not arguments.name.strip() or "/" in arguments.name):
-        raise ConfigError(f"--name must be a name without slashes, not {arguments.name!r}")
+    check_model_name(arguments.name)
     if arguments.limit is not None and arguments.limit < 1:
         raise ConfigError(f"--limit must be at least 1, not {arguments.limit}")
 

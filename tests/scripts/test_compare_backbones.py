@@ -8,6 +8,7 @@ import torch
 
 import compare_backbones
 from model.architectures import ARCHITECTURES, DEFAULT_ARCHITECTURE, architecture
+from model.checkpoints.checkpoint import load_checkpoint
 from model.network.backbones import BACKBONES, build_backbone
 from model.training.run_folder import LAST_FILE
 from tests.scenes import write_coco
@@ -51,7 +52,10 @@ def test_two_are_trained_and_timed(tmp_path: Path, capsys: pytest.CaptureFixture
     rows = [row.split(" | ") for row in capsys.readouterr().out.splitlines() if row.startswith("| rpn_")]
     assert [row[0] for row in rows] == [f"| {name}" for name in names]
     assert rows[0][1].startswith("1.00 (1.00 - 1.00)")
-    assert all((tmp_path / "runs" / name / LAST_FILE).exists() for name in names)
+    for name in names:
+        command = load_checkpoint(tmp_path / "runs" / name / LAST_FILE).provenance["command"]
+        assert command.startswith("rpn train --data ")
+        assert f"--architecture {name} " in command
 
 
 def test_a_failed_training_ends_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]):

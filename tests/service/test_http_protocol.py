@@ -35,6 +35,10 @@ def said(port: int, *pieces: bytes) -> bytes:
         return answer
 
 
+def alive(port: int) -> bool:
+    return said(port, b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").startswith(b"HTTP/1.1 200 ")
+
+
 @pytest.mark.parametrize(
     "head",
     [b"".join(b"X-%d: %s\r\n" % (i, b"a" * 900) for i in range(400)), b"X: " + b"a" * 400_000 + b"\r\n"],
@@ -52,6 +56,24 @@ def test_a_head_without_end_is_refused(port: int, head: bytes):
         assert (problem["status"], problem["code"]) == (431, "head_too_large")
         assert problem["request_id"].encode() in headers
         assert f"more than {MAX_HEAD_BYTES} bytes" in problem["detail"]
+    assert alive(port)
+
+
+def test_trailers_without_end_are_refused_too(port: int):
+    begun = b"GET /healthz HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+    trailers = [b"X-%d: %s\r\n" % (i, b"a" * 4000) for i in range(200)]
+    answer = said(port, begun, b"0\r\n", *trailers)
+    assert answer == b"" or answer.startswith(b"HTTP/1.1 200 ")
+    assert alive(port)
+
+
+def test_an_answer_that_is_under_way_is_not_cut_off_by_the_next_head(port: int):
+    body = picture()
+    request = b"POST /propose HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+    endless = b"GET / HTTP/1.1\r\nX: " + b"a" * 400_000
+    answer = said(port, request + endless[:100], endless[100:])
+    assert answer == b"" or answer.startswith((b"HTTP/1.1 200 ", b"HTTP/1.1 431 "))
+    assert alive(port)
 
 
 def test_the_refusal_is_read_where_nothing_more_is_sent(port: int):

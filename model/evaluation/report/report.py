@@ -189,4 +189,4 @@ def _model(findings: Findings) -> list[str]:
 
 def _without_pictures(text: object) -> str:
     """A card's text without what it shows: its pictures lie beside the card, and the report is one file."""
-    return re.sub(r"\n*!\[[^]]*\]\([^)]*\)\n*(\*[^*]*\*)?", "\n\n", str(text)).strip()
+    return re.sub(r"\n*!\[[^]]*\]\([^)]*\)\n*(\*[^*]+\*)?", "\n\n", str(text)).strip()

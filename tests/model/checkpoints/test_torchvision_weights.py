@@ -190,6 +190,21 @@ def test_tensors_that_hold_no_weights(resnet: dict[str, Tensor], tmp_path: Path)
         import_torchvision(saved(tmp_path, resnet), norm_eps=float("nan"))
 
 
+def test_safetensors_whose_first_byte_is_a_pickles(tmp_path: Path):
+    path = tmp_path / "weights.safetensors"
+    for padding in range(64):  # the byte is the low one of the header's length, a multiple of eight
+        save_file({"yolo.0.weight": torch.zeros(3)}, path, metadata={"note": " " * 8 * padding})
+        if path.read_bytes()[0] == 0x80:
+            break
+    assert path.read_bytes()[0] == 0x80
+    assert "'yolo.0.weight' belongs to none of" in refusal(path)
+
+
+def test_names_that_differ_by_a_wrapper_alone(tmp_path: Path):
+    tensors = {name: torch.zeros(1) for name in ("backbone.x", "model.module.backbone.x")}
+    assert "some of its names differ by module. or model. alone" in refusal(saved(tmp_path, tensors))
+
+
 class Evil:
     ran = False
 
