@@ -15,15 +15,16 @@ WORKDIR /build
 
 # The dependencies: this layer is made again only when the lock changes, or the choice of PyTorch.
 # cuda: PyTorch as locked; its wheels bring the CUDA libraries, the host brings only the driver.
-# cpu: PyTorch's own CPU build, of the locked version. Its hashes are not those of the lock, so it comes first.
+# cpu: PyTorch's own CPU build, of the locked version, from the index TORCH_CPU_INDEX. Its hashes are not those of the lock, so it comes first.
 ARG TORCH=cuda
-ARG TORCH_CPU_INDEX=https://download.pytorch.org/whl/cpu
+ARG TORCH_CPU_INDEX=
 COPY requirements.txt scripts/lock_without.py ./
 RUN set -eu; \
     pip() { /pip/bin/python -m pip --python /venv/bin/python "$@"; }; \
     case "$TORCH" in \
     cuda) cp requirements.txt lock.txt ;; \
     cpu) \
+        : "${TORCH_CPU_INDEX:?TORCH=cpu needs it, the package index of PyTorch CPU builds}"; \
         pip install --no-deps --index-url "$TORCH_CPU_INDEX" \
             $(sed -nE 's/^(torch|torchvision)==([^ ]+).*/\1==\2/p' requirements.txt); \
         python3 lock_without.py requirements.txt torch torchvision triton 'nvidia-*' 'cuda-*' > lock.txt ;; \

@@ -3,9 +3,10 @@ PYTHON ?= python3
 HOST ?= 127.0.0.1
 PORT ?= 8000
 MINUTES ?= 20
-# TORCH=cpu installs PyTorch's own CPU build (about 0.2 GB instead of 3 GB) from the index below.
+# TORCH=cpu installs PyTorch's own CPU build (about 0.2 GB instead of 3 GB) from the index TORCH_CPU_INDEX, which is
+# for whoever installs to choose: PyTorch's own, which its installation page names, or a mirror.
 TORCH ?= cuda
-TORCH_CPU_INDEX ?= https://download.pytorch.org/whl/cpu
+TORCH_CPU_INDEX ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -71,6 +72,7 @@ install-lock-cuda:
 # The CPU build has versions and hashes of its own, and needs neither Triton nor the CUDA libraries: it is
 # installed by version first, then the rest of the lock by hash.
 install-lock-cpu:
+	$(if $(TORCH_CPU_INDEX),,$(error TORCH=cpu needs TORCH_CPU_INDEX, the package index of PyTorch's CPU builds))
 	$(PIP) install --no-deps --index-url $(TORCH_CPU_INDEX) $$(sed -nE 's/^(torch|torchvision)==([^ ]+).*/\1==\2/p' $(LOCK))
 	$(BIN)/python scripts/lock_without.py $(LOCK) torch torchvision triton 'nvidia-*' 'cuda-*' > $(VENV)/lock-cpu.txt
 	$(PIP) install --require-hashes -r $(VENV)/lock-cpu.txt

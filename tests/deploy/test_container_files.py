@@ -1,6 +1,7 @@
 """The container's files agree with the service's settings and with each other."""
 
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -54,3 +55,17 @@ def test_one_port_everywhere():
         | found(r"proposals:(\d+) resolvers", "deploy/haproxy.cfg")
     )
     assert ports == {"8000"}
+
+
+def test_the_index_of_cpu_builds_is_for_the_installer_to_name(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delenv("TORCH_CPU_INDEX", raising=False)
+    command = ["make", "-n", "install-lock-cpu", "LOCK=requirements.txt"]
+    refused = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert refused.returncode == 2
+    assert "TORCH=cpu needs TORCH_CPU_INDEX" in refused.stderr
+    named = subprocess.run(
+        [*command, "TORCH_CPU_INDEX=https://packages.example/cpu"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert "--index-url https://packages.example/cpu " in named.stdout
+    for file in ("Makefile", "Dockerfile"):
+        assert not re.search(r"TORCH_CPU_INDEX\s*\??=\s*\S", text(file)), file
