@@ -36,6 +36,7 @@ class Kind:
 
 _ON_CUDA = (
     Kind("fp32", "fp32", wanted=True),
+    Kind("fp32, without CUDA graphs", "fp32", runtime="torch", wanted=True),
     Kind("fp32, convolutions in TF32", "fp32", tf32=True),
     Kind("bf16", "bf16", tf32=True),
 )

@@ -81,7 +81,7 @@ def _sides(weights: tuple[Path, Path], precisions: tuple[str, ...], device: str)
     sides: dict[str, tuple[str, ...]] = {
         "torchvision": ("torchvision", theirs),
         **{f"ours, {precision}": ("ours", ours, "--precision", precision) for precision in precisions},
-        **({"ours, fp32, by torch": ("ours", ours, "--runtime", "torch")} if _by_openvino(device) else {}),
+        **({"ours, fp32, by torch": ("ours", ours, "--runtime", "torch")} if _not_by_torch(device) else {}),
         f"torchvision{_AFTER}": ("torchvision-after", theirs),
         f"ours{_AFTER}": ("ours-after", ours),
         **{f"{_FLOOR}{precision}": ("floor", ours, "--precision", precision) for precision in precisions},
@@ -93,9 +93,9 @@ def _sides(weights: tuple[Path, Path], precisions: tuple[str, ...], device: str)
     return sides
 
 
-def _by_openvino(device: str) -> bool:
-    """Whether `Predictor` takes OpenVINO here unless told otherwise; then torch is measured beside it."""
-    return choose_runtime("auto", device) == "openvino"
+def _not_by_torch(device: str) -> bool:
+    """Whether `Predictor` takes OpenVINO or CUDA graphs here unless told otherwise; torch is measured beside them."""
+    return choose_runtime("auto", device) != "torch"
 
 
 def table(comparisons: list[Comparison]) -> Table:

@@ -10,7 +10,7 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -28,10 +28,16 @@ from bench.whole_way import decode_alone, decode_and_predict, decode_and_torchvi
 from model.allocator import keep_freed_memory
 from model.checkpoints.checkpoint import load_checkpoint
 from model.checkpoints.restore import restore_network
+from model.config import SelectionConfig
+from model.cuda_graphs import CUDAGraphRecorder
+from model.device_execution import ROUNDS
 from model.host import selection
 from model.imaging.canvas import InputRule, draw_on_canvas
+from model.network.device_selection import Wanted, select_anchors
 from model.network.folding import fold_norms
-from model.network.selection import on_host, select_proposals
+from model.network.packed_boxes import pack, unpack
+from model.network.rpn import ScoredAnchors
+from model.network.selection import on_host
 from model.precision import choose_precision
 from model.predictor import Predictor
 from model.structures import ImageSize, PixelArray, Placement, Selection
@@ -115,11 +121,27 @@ def our_after(arguments: argparse.Namespace) -> tuple[Go, Facts]:
     network = restore_network(checkpoint, arguments.weights).to(arguments.device)
     pixels, contents = _on_canvas(checkpoint.config.input, arguments)
     scored = network(pixels, contents)
-    selections = [Selection(top_n=checkpoint.config.selection.post_nms_top_n)] * arguments.batch
+    config = checkpoint.config.selection
+    selections = [Selection(top_n=config.post_nms_top_n)] * arguments.batch
     if arguments.device != "cpu":
-        return lambda: select_proposals(scored, contents, checkpoint.config.selection, selections), {}
+        return _after_on_device(scored, contents, config, selections), {}
     arrays, sizes = on_host(scored), contents.numpy()
-    return lambda: selection.select_proposals(arrays, sizes, checkpoint.config.selection, selections), {}
+    return lambda: selection.select_proposals(arrays, sizes, config, selections), {}
+
+
+def _after_on_device(
+    scored: ScoredAnchors, contents: Tensor, config: SelectionConfig, selections: Sequence[Selection]
+) -> Go:
+    """Recorded as a CUDA graph, as `Predictor` has it, and read back."""
+    wanted = Wanted.by(selections).to(contents.device)
+
+    def select(contents: Tensor) -> Tensor:
+        return pack(select_anchors(scored, contents, config, wanted, rounds=ROUNDS))
+
+    recording = CUDAGraphRecorder(contents.device).record(select, [contents])
+    if recording is None:
+        raise RuntimeError("what comes after the network could not be recorded as a CUDA graph")
+    return lambda: unpack(recording(contents).cpu().numpy(), selections)
 
 
 def floor_side(arguments: argparse.Namespace) -> tuple[Go, Facts]:

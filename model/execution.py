@@ -13,7 +13,7 @@ from model.errors import DeviceError, MissingExtra, ModelError
 from model.precision import multiplies_bf16
 from model.structures import FloatArray, PixelArray, Proposals, Selection
 
-Runtime = Literal["auto", "torch", "openvino"]
+Runtime = Literal["auto", "torch", "openvino", "cuda-graphs"]
 
 # Beyond so many pictures at once their memory grows, and a machine of so many cores has few cores' worth to gain.
 _MOST_LANES = 8
@@ -34,6 +34,9 @@ class Execution(Protocol):
     def keeps_its_thread(self) -> bool:
         """Whether lone calls should come from the thread that it was made in."""
 
+    def sizes_to_warm(self, largest: int) -> tuple[int, ...]:
+        """The batch sizes whose first time takes longer, for batches of up to ``largest`` pictures."""
+
     def propose(
         self, pixels: PixelArray, contents: FloatArray, selections: Sequence[Selection], *, alone: bool
     ) -> list[Proposals]:
@@ -51,18 +54,22 @@ def choose_lanes(wanted: int, device: str) -> int:
 
 
 def choose_runtime(name: str, device: str, precision: str = "fp32") -> str:
-    """``auto`` (OpenVINO on a CPU where it is installed, else torch), ``torch`` or ``openvino``.
+    """``auto`` (on a GPU CUDA graphs, on a CPU OpenVINO where it is installed, else torch) or the one of this name.
 
     OpenVINO computes in bf16 only where the processor does.
 
     Raises:
-        DeviceError: the name is none of these, or OpenVINO is asked for where it cannot compute this.
+        DeviceError: there is none of this name, or it cannot compute this here.
         MissingExtra: OpenVINO is asked for by name and is not installed.
     """
     if name not in get_args(Runtime):
         raise DeviceError(f"runtime {name!r} is none of {', '.join(get_args(Runtime))}")
     if name == "torch":
         return name
+    if device != "cpu" and name != "openvino":
+        return "cuda-graphs"
+    if name == "cuda-graphs":
+        raise DeviceError(f"runtime 'cuda-graphs' computes on a GPU, not on {device}")
     obstacle = _obstacle(device, precision)
     if obstacle is None:
         return "openvino"

@@ -35,6 +35,10 @@ class OpenVINOExecution:
             else None
         )
 
+    def sizes_to_warm(self, largest: int) -> tuple[int, ...]:
+        """One picture: more gain nothing here, and would take long."""
+        return (1,)
+
     def propose(
         self, pixels: PixelArray, contents: FloatArray, selections: Sequence[Selection], *, alone: bool
     ) -> list[Proposals]:

@@ -79,21 +79,18 @@ class Predictor:
         count = choose_lanes(lanes, chosen)
         chosen_runtime = choose_runtime(runtime, chosen, arithmetic)
         checkpoint = load_checkpoint(path)
-        if chosen_runtime == "torch":
-            return cls(_torch_execution(checkpoint, path, chosen, arithmetic, count), checkpoint, chosen)
-        return cls(_openvino_execution(checkpoint, path, cache, arithmetic, count), checkpoint, chosen)
+        if chosen_runtime == "openvino":
+            return cls(_openvino_execution(checkpoint, path, cache, arithmetic, count), checkpoint, chosen)
+        network = _network(checkpoint, path, chosen, arithmetic)
+        execution = _torch_execution(network, checkpoint, chosen, count, recorded=chosen_runtime == "cuda-graphs")
+        return cls(execution, checkpoint, chosen)
 
     @classmethod
     def of(cls, network: "ProposalNetwork", checkpoint: Checkpoint, device: "torch.device") -> "Predictor":
         """A network at hand as it is, nothing folded or compiled: for measuring one that is being trained."""
-        import torch
-
-        from model.torch_execution import TorchExecution
-
-        # channels_last: convolutions read a pixel's channels together, faster on a CPU and on tensor cores
-        placed = network.eval().to(device).to(memory_format=torch.channels_last)
-        execution = TorchExecution(placed, device, 1, checkpoint.config.selection, checkpoint.calibration)
-        return cls(execution, checkpoint, _name_of(device))
+        name = _name_of(device)
+        execution = _torch_execution(_placed(network.eval(), name), checkpoint, name, 1, recorded=False)
+        return cls(execution, checkpoint, name)
 
     @property
     def runtime(self) -> str:
@@ -114,6 +111,10 @@ class Predictor:
     def usual_batch(self) -> int:
         """Most pictures that are worth one call: a CPU answers them sooner one by one, each on a core of its own."""
         return 1 if self.device == "cpu" else _GPU_BATCH
+
+    def sizes_to_warm(self, largest: int) -> tuple[int, ...]:
+        """The batch sizes to warm where batches of up to ``largest`` pictures are going to come, smallest first."""
+        return self._execution.sizes_to_warm(largest)
 
     def warm_up(self, batch_sizes: Sequence[int] = (1,)) -> None:
         """Run every canvas at these batch sizes once, so that no caller pays for a shape's first time."""
@@ -160,25 +161,40 @@ def _openvino_execution(checkpoint: Checkpoint, path: Path, cache: Path, precisi
     return OpenVINOExecution(checkpoint.config, graphs, precision, lanes, checkpoint.calibration)
 
 
-def _torch_execution(checkpoint: Checkpoint, path: Path, device: str, precision: str, lanes: int) -> Execution:
+def _network(checkpoint: Checkpoint, path: Path, device: str, precision: str) -> "ProposalNetwork":
+    """Made ready to serve and for nothing else."""
     from model.light_import import import_torchvision
 
     import_torchvision()
-    import torch
-
     from model.checkpoints.restore import restore_network
     from model.network.folding import fold_norms
-    from model.torch_execution import TorchExecution
 
     if precision == "bf16" and is_cpu(device) and not multiplies_bf16("cpu"):
         _log.warning("%s: bf16 was asked for, which this processor computes many times slower than fp32", path)
     network = restore_network(checkpoint, path)
     fold_norms(network)
     network.compute_in(precision)
-    place = torch.device(device)
+    return _placed(network, device)
+
+
+def _placed(network: "ProposalNetwork", device: str) -> "ProposalNetwork":
+    import torch
+
     # channels_last: convolutions read a pixel's channels together, faster on a CPU and on tensor cores
-    network = network.to(place).to(memory_format=torch.channels_last)
-    return TorchExecution(network, place, lanes, checkpoint.config.selection, checkpoint.calibration)
+    return network.to(device).to(memory_format=torch.channels_last)
+
+
+def _torch_execution(
+    network: "ProposalNetwork", checkpoint: Checkpoint, device: str, lanes: int, *, recorded: bool
+) -> Execution:
+    selection, calibration = checkpoint.config.selection, checkpoint.calibration
+    if device == "cpu":
+        from model.torch_execution import TorchExecution
+
+        return TorchExecution(network, lanes, selection, calibration)
+    from model.device_execution import on_accelerator
+
+    return on_accelerator(network, device, selection, calibration, recorded=recorded)
 
 
 def _name_of(device: "torch.device") -> str:

@@ -64,6 +64,9 @@ class Predictor(Protocol):
     def keeps_its_thread(self) -> bool:
         """Whether its lone calls, the first ones too, should come from the thread that loaded it."""
 
+    def sizes_to_warm(self, largest: int) -> tuple[int, ...]:
+        """The batch sizes to warm where batches of up to ``largest`` pictures are going to come, smallest first."""
+
     def warm_up(self, batch_sizes: Sequence[int]) -> None:
         """Run every canvas at these batch sizes once."""
 
@@ -285,12 +288,13 @@ class _Lane:
 
 
 def _warm_up(predictor: Predictor, largest_batch: int) -> None:
-    predictor.warm_up((1,))
-    if largest_batch > 1 and predictor.device != "cpu":  # a CPU gains nothing from more, and would take long
-        try:
-            predictor.warm_up((largest_batch,))
-        except DeviceOutOfMemory as error:
-            _log.warning("a full batch does not fit the device; batches will be split: %s", error)
+    smallest, *larger = predictor.sizes_to_warm(largest_batch)
+    predictor.warm_up((smallest,))
+    try:
+        for size in larger:
+            predictor.warm_up((size,))
+    except DeviceOutOfMemory as error:
+        _log.warning("a full batch does not fit the device; batches will be split: %s", error)
 
 
 def _resolve(future: "asyncio.Future[Any]", result: Any, error: BaseException | None) -> None:

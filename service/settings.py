@@ -87,10 +87,10 @@ class Settings(BaseSettings):
         description="What the network computes in: `auto` (`bf16` where the device has it in hardware, else `fp32`), "
         "`fp32` or `bf16`, which a processor without it computes many times slower.",
     )
-    runtime: Literal["auto", "torch", "openvino"] = Field(
+    runtime: Literal["auto", "torch", "openvino", "cuda-graphs"] = Field(
         default="auto",
-        description="What computes the network: `auto` (`openvino` on a CPU where it is installed, else `torch`), "
-        "`torch` or `openvino`.",
+        description="What computes the network: `auto` (`cuda-graphs` on a GPU; `openvino` on a CPU where it is "
+        "installed, else `torch`), or one of these by name. `torch` is for both.",
     )
     lanes: int = Field(
         default=0,

@@ -63,7 +63,7 @@ class _Pairing:
         self._boxes = boxes
         sides = boxes[2:] - boxes[:2]
         self._areas: FloatArray = sides[0] * sides[1]
-        self._threshold = _float32_below(iou)
+        self._threshold = float32_below(iou)
         reach = sides * (1 - iou + _SLACK)
         self._left = groups * _APART
         self._left += boxes[0]
@@ -149,7 +149,7 @@ def _settle(turn: IndexArray, higher: IndexArray, lower: IndexArray) -> IndexArr
 
 
 @lru_cache(maxsize=128)
-def _float32_below(threshold: float) -> np.float32:
+def float32_below(threshold: float) -> np.float32:
     """The highest float32 that is not above: what exceeds the one exceeds the other, as torchvision compares them."""
     nearest = np.float32(threshold)
     return nearest if float(nearest) <= threshold else np.nextafter(nearest, np.float32(-1))

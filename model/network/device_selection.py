@@ -1,7 +1,8 @@
-"""Selection where the network's tensors are: in torch, as few operations as may be, for an accelerator.
+"""Selection where the network's tensors are, for an accelerator: every tensor's shape is known beforehand.
 
-`model.network.selection` says what is selected. It runs on a CPU too, with the same results as
-`model.host.selection`, and slower: tests hold the two together.
+`model.network.selection` says what is selected. Here boxes that do not compete stay in their places under a mask, so
+that nothing is waited for before the end, and all of it can be recorded as a CUDA graph. It runs on a CPU too, with the
+same results as `model.host.selection`, and slower: tests hold the two together.
 """
 
 from collections.abc import Sequence
@@ -9,18 +10,66 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torchvision.ops import batched_nms
+from torch.nn import functional as F
 
 from model.calibration import Calibration
 from model.config import SelectionConfig
+from model.host.suppression import float32_below
 from model.network.anchors import LevelAnchors
 from model.network.box_coding import decode_deltas
-from model.network.refinement import RefinedBoxes
 from model.network.rpn import ScoredAnchors
 from model.network.selected_boxes import SelectedBoxes
+from model.network.suppression import suppress
 from model.structures import Selection
 
-_NEVER = -torch.inf  # the logit of an anchor that does not compete
+_NEVER = -torch.inf  # the logit of a box that does not compete
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What N callers ask for but for how many, as tensors: ``ious`` and ``thresholds``, float32 (N,)."""
+
+    ious: Tensor
+    thresholds: Tensor
+
+    @classmethod
+    def by(cls, selections: Sequence[Selection]) -> "Wanted":
+        """On the host."""
+        ious = [float(float32_below(selection.nms_iou)) for selection in selections]
+        return cls(torch.tensor(ious), torch.tensor([selection.score_threshold for selection in selections]))
+
+    @classmethod
+    def alike(cls, selection: Selection, count: int, device: torch.device) -> "Wanted":
+        """One for all, written on the device: a copy from the host would be waited for."""
+        iou = float(float32_below(selection.nms_iou))
+        return cls(
+            torch.full((count,), iou, device=device), torch.full((count,), selection.score_threshold, device=device)
+        )
+
+    def to(self, device: torch.device) -> "Wanted":
+        """The same on a device."""
+        return Wanted(self.ious.to(device), self.thresholds.to(device))
+
+
+@dataclass(frozen=True, slots=True)
+class FoundBoxes:
+    """A batch's boxes, ranked, in as many places as there can be.
+
+    ``boxes``: float32 (N, P, 4), ``scores``: float32 (N, P), as they are served; ``survivors``: int64 (N,), how many
+    there are in truth, which may be more than there are places, or fewer: the first places hold them. ``settled``: bool
+    (N,), whether NMS had come to rest.
+    """
+
+    boxes: Tensor
+    scores: Tensor
+    survivors: Tensor
+    settled: Tensor
+
+    @property
+    def filled(self) -> Tensor:
+        """Which places hold a box: bool (N, P)."""
+        places = torch.arange(self.scores.shape[1], device=self.scores.device)
+        return places < self.survivors[:, None]
 
 
 def select_proposals(
@@ -30,65 +79,79 @@ def select_proposals(
     selections: Sequence[Selection],
     calibration: Calibration | None = None,
 ) -> list[SelectedBoxes]:
-    """As `model.network.selection.select_proposals`: one pass for the whole batch up to NMS."""
-    candidates = _top_candidates(scored, contents, config.pre_nms_top_n)
-    boxes = _clip(candidates.boxes, contents)
-    keep = _sound(boxes, config) & (candidates.logits > _NEVER)
-    levels = _levels(candidates.levels, boxes.device)
-    return [
-        _select(_Ranked(boxes[n], candidates.logits[n], keep[n], levels), config, selection, calibration)
-        for n, selection in enumerate(selections)
-    ]
+    """As `model.network.selection.select_proposals`."""
+    wanted = Wanted.by(selections).to(contents.device)
+    return by_picture(select_anchors(scored, contents, config, wanted, calibration), selections)
 
 
-def select_refined(
-    refined: Sequence[RefinedBoxes],
-    contents: Tensor,
-    config: SelectionConfig,
-    selections: Sequence[Selection],
-    calibration: Calibration | None = None,
-) -> list[SelectedBoxes]:
-    """As `model.network.selection.select_refined`."""
+def by_picture(found: FoundBoxes, selections: Sequence[Selection]) -> list[SelectedBoxes]:
+    """Each picture's, as many as its caller asks for; the host waits for how many there are."""
     results = []
-    for found, content, selection in zip(refined, contents, selections, strict=True):
-        boxes = _clip(found.boxes, content)
-        keep = _sound(boxes, config) & found.logits.isfinite()
-        ranked = _Ranked(boxes, found.logits, keep, _levels((len(boxes),), boxes.device))
-        results.append(_select(ranked, config, selection, calibration))
+    for n, (survivors, selection) in enumerate(zip(found.survivors.tolist(), selections, strict=True)):
+        limit = min(selection.top_n, found.scores.shape[1])
+        filled = min(survivors, limit)
+        results.append(SelectedBoxes(found.boxes[n, :filled], found.scores[n, :filled], truncated=survivors > limit))
     return results
 
 
-@dataclass(frozen=True, slots=True)
-class _Candidates:
-    """The K highest anchors of all levels: boxes (N, K, 4), logits (N, K), how many of each level, level by level."""
+@torch.no_grad()
+def select_anchors(
+    scored: ScoredAnchors,
+    contents: Tensor,
+    config: SelectionConfig,
+    wanted: Wanted,
+    calibration: Calibration | None = None,
+    *,
+    rounds: int | None = None,
+) -> FoundBoxes:
+    """The proposals of a batch; NMS is within each level and makes so many ``rounds``, or as many as it takes."""
+    boxes, logits = _top_candidates(scored, contents, config.pre_nms_top_n)  # (N, L, K, 4), (N, L, K)
+    boxes = _clip(boxes, contents[:, None])
+    logits = logits.where(_sound(boxes, config) & _high(logits, config, wanted, calibration), _NEVER)
+    levels = logits.shape[1]
+    survivors, settled = suppress(
+        boxes.flatten(0, 1),
+        logits.flatten(0, 1) > _NEVER,
+        wanted.ious[:, None].expand(-1, levels).flatten(),
+        rounds=rounds,
+    )
+    logits = logits.where(survivors.view_as(logits), _NEVER)
+    settled = settled.view(-1, levels).all(dim=1)
+    return _rank(boxes.flatten(1, 2), logits.flatten(1), settled, config.post_nms_top_n, calibration)
 
-    boxes: Tensor
-    logits: Tensor
-    levels: tuple[int, ...]
+
+@torch.no_grad()
+def select_refined(
+    boxes: Tensor,
+    logits: Tensor,
+    contents: Tensor,
+    config: SelectionConfig,
+    wanted: Wanted,
+    calibration: Calibration | None = None,
+    *,
+    rounds: int | None = None,
+) -> FoundBoxes:
+    """The same from the second stage's boxes (N, K, 4) and logits (N, K); NMS is across levels."""
+    boxes = _clip(boxes, contents)
+    sound = _sound(boxes, config) & logits.isfinite()
+    logits = logits.where(sound & _high(logits, config, wanted, calibration), _NEVER)
+    logits, order = logits.sort(dim=1, descending=True, stable=True)
+    boxes = _rows(boxes, order)
+    survivors, settled = suppress(boxes, logits > _NEVER, wanted.ious, rounds=rounds)
+    return _rank(boxes, logits.where(survivors, _NEVER), settled, config.post_nms_top_n, calibration)
 
 
-@dataclass(frozen=True, slots=True)
-class _Ranked:
-    """One picture's K boxes (K, 4) and logits (K,), which of them compete (K,), and each one's level, int64 (K,)."""
-
-    boxes: Tensor
-    logits: Tensor
-    keep: Tensor
-    levels: Tensor
-
-
-def _top_candidates(scored: ScoredAnchors, contents: Tensor, top_n: int) -> _Candidates:
-    logits, deltas, boxes = [], [], []
-    for level_logits, level_deltas, anchors in zip(scored.logits, scored.deltas, scored.anchors, strict=True):
-        count, total = level_logits.shape
-        competing = _competing(level_logits, anchors, contents)
-        top, index = competing.topk(min(top_n, total), dim=1)
-        rows = index if count == 1 else index + torch.arange(0, count * total, total, device=index.device)[:, None]
-        logits.append(top)
-        deltas.append(level_deltas.reshape(-1, 4).index_select(0, rows.flatten()).view(count, -1, 4))
-        boxes.append(anchors.boxes.index_select(0, index.flatten()).view(count, -1, 4))
-    decoded = decode_deltas(torch.cat(deltas, dim=1).float(), torch.cat(boxes, dim=1))
-    return _Candidates(decoded, torch.cat(logits, dim=1), tuple(top.shape[1] for top in logits))
+def _top_candidates(scored: ScoredAnchors, contents: Tensor, top_n: int) -> tuple[Tensor, Tensor]:
+    """The highest of each level, decoded: boxes (N, L, K, 4), logits (N, L, K), padded where a level has fewer."""
+    width = min(top_n, max(len(level.boxes) for level in scored.anchors))
+    logits, deltas, anchors = [], [], []
+    for level_logits, level_deltas, level in zip(scored.logits, scored.deltas, scored.anchors, strict=True):
+        top, index = _competing(level_logits, level, contents).topk(min(top_n, len(level.boxes)), dim=1)
+        padding = width - top.shape[1]
+        logits.append(F.pad(top, (0, padding), value=_NEVER))
+        deltas.append(F.pad(_rows(level_deltas, index).float(), (0, 0, 0, padding)))
+        anchors.append(F.pad(_rows(level.boxes.expand(len(index), -1, 4), index), (0, 0, 0, padding)))
+    return decode_deltas(torch.stack(deltas, dim=1), torch.stack(anchors, dim=1)), torch.stack(logits, dim=1)
 
 
 def _competing(logits: Tensor, anchors: LevelAnchors, contents: Tensor) -> Tensor:
@@ -96,11 +159,6 @@ def _competing(logits: Tensor, anchors: LevelAnchors, contents: Tensor) -> Tenso
     x, y = anchors.centres.unbind(dim=-1)
     inside = (x < contents[:, :1]) & (y < contents[:, 1:])  # (N, R_l)
     return torch.where(inside, logits.float().nan_to_num(_NEVER, _NEVER, _NEVER), _NEVER)
-
-
-def _levels(counts: tuple[int, ...], device: torch.device) -> Tensor:
-    """Each candidate's level, written on the device: a copy from the host would be waited for."""
-    return torch.cat([torch.full((count,), level, device=device) for level, count in enumerate(counts)])
 
 
 def _clip(boxes: Tensor, contents: Tensor) -> Tensor:
@@ -114,20 +172,27 @@ def _sound(boxes: Tensor, config: SelectionConfig) -> Tensor:
     return (boxes[..., 2:] - boxes[..., :2]).amin(dim=-1) >= config.min_side
 
 
-def _select(
-    ranked: _Ranked, config: SelectionConfig, selection: Selection, calibration: Calibration | None
-) -> SelectedBoxes:
-    keep, scores = ranked.keep, ranked.logits.sigmoid()
-    if config.score_threshold > 0 or selection.score_threshold > 0:
-        served = scores if calibration is None else calibration(scores)
-        keep = keep & (scores >= config.score_threshold) & (served >= selection.score_threshold)
-    kept = keep.nonzero().squeeze(1)
-    boxes, scores = ranked.boxes.index_select(0, kept), scores.index_select(0, kept)
-    survivors: Tensor = batched_nms(boxes, scores, ranked.levels.index_select(0, kept), selection.nms_iou)
-    limit = min(selection.top_n, config.post_nms_top_n)
-    top = survivors[:limit]
-    served = scores.index_select(0, top)
+def _high(logits: Tensor, config: SelectionConfig, wanted: Wanted, calibration: Calibration | None) -> Tensor:
+    """Which of (N, ...) reach the model's own threshold, and once they are served, their caller's."""
+    scores = logits.sigmoid()
+    served = scores if calibration is None else calibration(scores)
+    thresholds = wanted.thresholds.view(-1, *[1] * (logits.ndim - 1))
+    # A threshold of nothing lets everything pass, what a calibration makes of a score that is not a number included.
+    return (scores >= config.score_threshold) & ((served >= thresholds) | (thresholds <= 0))
+
+
+def _rank(boxes: Tensor, logits: Tensor, settled: Tensor, limit: int, calibration: Calibration | None) -> FoundBoxes:
+    """Boxes (N, K, 4) and logits (N, K), those that NMS dropped minus infinity, in order and no more than ``limit``."""
+    survivors = (logits > _NEVER).sum(dim=1)
+    ranked, order = logits.sort(dim=1, descending=True, stable=True)
+    ranked, order = ranked[:, :limit], order[:, :limit]
+    scores = ranked.sigmoid()
     if calibration is not None:
         # A curve that rises may still fall by its last bit where two scores are neighbours: the order is the network's.
-        served = calibration(served).cummin(dim=0).values
-    return SelectedBoxes(boxes.index_select(0, top), served, truncated=len(survivors) > limit)
+        scores = calibration(scores).cummin(dim=1).values
+    return FoundBoxes(_rows(boxes, order), scores, survivors, settled)
+
+
+def _rows(values: Tensor, index: Tensor) -> Tensor:
+    """Of (N, K, 4) the rows (N, M, 4) at an index (N, M)."""
+    return values.gather(1, index[..., None].expand(-1, -1, values.shape[-1]))

@@ -51,6 +51,11 @@ class ProposalNetwork(nn.Module):
         self.backbone.to(dtype)
         self.rpn.to(dtype)
 
+    @property
+    def precision(self) -> str:
+        """What `compute_in` was told last: ``fp32`` or ``bf16``."""
+        return "bf16" if self._dtype() == torch.bfloat16 else "fp32"
+
     def _dtype(self) -> torch.dtype:
         return next(self.backbone.parameters()).dtype
 

@@ -1,4 +1,7 @@
-"""Pictures on a canvas to ranked proposals: the network, its selection, and the second stage where there is one."""
+"""Pictures on a canvas to ranked proposals: the network, its selection, and the second stage where there is one.
+
+On a CPU, where boxes that do not compete are best left behind; `model.network.device_proposing` does it on a GPU.
+"""
 
 from collections.abc import Sequence
 
@@ -24,7 +27,7 @@ def propose(
     selections: Sequence[Selection],
     calibration: Calibration | None = None,
 ) -> list[SelectedBoxes]:
-    """Each picture's proposals on its canvas, as its own ``Selection`` asks, from a network that torch computes.
+    """Each picture's proposals on its canvas, as its own ``Selection`` asks, from a network on a CPU.
 
     ``pixels``: uint8 (N, H, W, 3); ``contents``: float32 (N, 2), the (width, height) that each picture covers.
     """

@@ -49,6 +49,7 @@ class RefinementHead(nn.Module):
         self.register_buffer("ahead", torch.tensor([0, 1]), persistent=False)
         self.register_buffer("level_strides", torch.tensor(strides), persistent=False)
         self.register_buffer("units", torch.tensor(_DELTA_UNITS), persistent=False)
+        self._kept_maps: dict[tuple[torch.device, tuple[tuple[int, ...], ...]], Tensor] = {}
 
     def forward(self, features: list[Tensor], boxes: Tensor, pictures: Tensor, logits: Tensor) -> tuple[Tensor, Tensor]:
         """New logits (M,) and deltas (M, 4), relative to ``boxes`` (M, 4) on the maps (N, C, H_l, W_l).
@@ -56,7 +57,16 @@ class RefinementHead(nn.Module):
         ``pictures``: int64 (M,), the map that each box lies on; ``logits``: (M,), the first stage's.
         """
         table, maps = as_table([self.narrow(level).permute(0, 2, 3, 1) for level in features])
-        return self.judge(table, maps.to(boxes.device), boxes, pictures, logits, count=len(features[0]))
+        shapes = tuple(tuple(level.shape[-2:]) for level in features)
+        placed = self._placed(maps, shapes, boxes.device)
+        return self.judge(table, placed, boxes, pictures, logits, count=len(features[0]))
+
+    def _placed(self, maps: Tensor, shapes: tuple[tuple[int, ...], ...], device: torch.device) -> Tensor:
+        """The maps' sizes on the device, kept for each canvas: a copy from the host would be waited for."""
+        key = (device, shapes)
+        if key not in self._kept_maps:
+            self._kept_maps[key] = maps.to(device)
+        return self._kept_maps[key]
 
     def judge(
         self, table: Tensor, maps: Tensor, boxes: Tensor, pictures: Tensor, logits: Tensor, *, count: int = 1

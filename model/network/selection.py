@@ -60,9 +60,7 @@ def select_refined(
     selections: Sequence[Selection],
     calibration: Calibration | None = None,
 ) -> list[SelectedBoxes]:
-    """The same from the second stage's boxes, one `RefinedBoxes` a picture; NMS is across levels."""
-    if contents.device.type != "cpu":
-        return device_selection.select_refined(refined, contents, config, selections, calibration)
+    """The same on a CPU from the second stage's boxes, one `RefinedBoxes` a picture; NMS is across levels."""
     arrays = [host_scored.RefinedBoxes(_array(found.boxes), _array(found.logits)) for found in refined]
     found = host_selection.select_refined(arrays, contents.numpy(), config, selections, calibration)
     return [_tensors(proposals) for proposals in found]

@@ -20,7 +20,6 @@ from model.network.network import build_network
 from model.structures import Canvas, Selection
 from model.torch_execution import TorchExecution
 
-CPU = torch.device("cpu")
 CANVAS = Canvas(width=96, height=96)
 PATIENCE_S = 30
 
@@ -34,8 +33,14 @@ def test_openvino_is_taken_on_a_cpu_where_it_is_installed(monkeypatch: pytest.Mo
         choose_runtime("openvino", "cpu")
 
 
-def test_torch_computes_on_a_gpu_and_what_openvino_cannot(monkeypatch: pytest.MonkeyPatch):
-    assert choose_runtime("auto", "cuda") == "torch"
+def test_cuda_graphs_are_for_a_gpu():
+    assert choose_runtime("auto", "cuda") == choose_runtime("cuda-graphs", "cuda:1") == "cuda-graphs"
+    assert choose_runtime("torch", "cuda") == "torch"
+    with pytest.raises(DeviceError, match="runtime 'cuda-graphs' computes on a GPU, not on cpu"):
+        choose_runtime("cuda-graphs", "cpu")
+
+
+def test_torch_computes_what_openvino_cannot(monkeypatch: pytest.MonkeyPatch):
     with pytest.raises(DeviceError, match="runtime 'openvino' computes on the CPU, not on cuda"):
         choose_runtime("openvino", "cuda")
     monkeypatch.setattr(execution, "multiplies_bf16", lambda device: False)
@@ -45,7 +50,7 @@ def test_torch_computes_on_a_gpu_and_what_openvino_cannot(monkeypatch: pytest.Mo
 
 
 def test_a_runtime_that_there_is_not_is_named():
-    with pytest.raises(DeviceError, match="runtime 'onnx' is none of auto, torch, openvino"):
+    with pytest.raises(DeviceError, match="runtime 'onnx' is none of auto, torch, openvino, cuda-graphs"):
         choose_runtime("onnx", "cpu")
 
 
@@ -66,7 +71,7 @@ def _all_cores() -> Iterator[None]:
 
 
 def torch_run(config: ModelConfig, lanes: int) -> TorchExecution:
-    return TorchExecution(build_network(config).eval(), CPU, lanes, config.selection, None)
+    return TorchExecution(build_network(config).eval(), lanes, config.selection, None)
 
 
 def blank(run: TorchExecution, *, alone: bool) -> None:

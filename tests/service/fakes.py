@@ -55,6 +55,9 @@ class FakePredictor:
         self.gate.set()
         self.fault: Callable[[PixelArray], None] = lambda pixels: None
 
+    def sizes_to_warm(self, largest: int) -> tuple[int, ...]:
+        return (1,) if self.device == "cpu" else (1, 2, largest)
+
     def warm_up(self, batch_sizes: Sequence[int]) -> None:
         self.threads.add(threading.current_thread().name)
         self.warmed.append(tuple(batch_sizes))

@@ -46,14 +46,14 @@ async def test_one_thread_loads_warms_and_predicts_for_all_models():
     assert not engine.alive
 
 
-async def test_a_cpu_is_warmed_with_one_picture_and_another_device_with_a_full_batch_too():
+async def test_the_sizes_that_a_predictor_asks_for_are_warmed():
     fake = FakePredictor()
     engine = started(fake)
     await load(engine)
     assert fake.warmed == [(1,)]
     fake.device = "cuda"
     await load(engine)
-    assert fake.warmed == [(1,), (1,), (4,)]
+    assert fake.warmed == [(1,), (1,), (2,), (4,)]
     engine.stop(5)
 
 

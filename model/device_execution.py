@@ -1,0 +1,129 @@
+"""A network that torch computes on an accelerator, as one batch from pixels to proposals, read back in one copy."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from model.calibration import Calibration
+from model.config import SelectionConfig
+from model.cuda_graphs import CUDAGraphRecorder, Work
+from model.errors import DeviceError, DeviceOutOfMemory
+from model.network.device_proposing import propose_on_device
+from model.network.device_selection import Wanted
+from model.network.network import ProposalNetwork
+from model.network.packed_boxes import all_settled, pack, unpack
+from model.structures import FloatArray, PixelArray, Proposals, Selection
+
+# Rounds of NMS (`model.network.suppression`) before anything is read back. On photographs `general` and `face` took up
+# to 16, and on a GPU a round is a few microseconds; a batch that takes more is computed once more.
+ROUNDS = 24
+
+
+class Recorder(Protocol):
+    """Records work on tensors of fixed shapes, `model.cuda_graphs` on a GPU."""
+
+    def record(self, work: Work, given: Sequence[Tensor]) -> Callable[..., Tensor] | None:
+        """Something to be called with such tensors, or None where it cannot be done."""
+
+
+class DeviceExecution:
+    """torch runs the network on an accelerator, operation by operation or, given a recorder, played back."""
+
+    lanes = 1
+    keeps_its_thread = True  # what one thread has recorded is played back from there
+
+    def __init__(
+        self,
+        network: ProposalNetwork,
+        device: torch.device,
+        selection: SelectionConfig,
+        calibration: Calibration | None,
+        recorder: Recorder | None = None,
+    ) -> None:
+        self.runtime = f"{'torch' if recorder is None else 'cuda-graphs'} {network.precision}"
+        self._network = network
+        self._device = device
+        self._selection = selection
+        self._calibration = calibration
+        self._recorder = recorder
+        self._recordings: dict[tuple[int, int, int], Callable[..., Tensor] | None] = {}
+
+    def sizes_to_warm(self, largest: int) -> tuple[int, ...]:
+        """One picture and the largest batch; with recordings all sizes that are recorded."""
+        if self._recorder is None:
+            return tuple(dict.fromkeys((1, largest)))
+        return (*(2**power for power in range((largest - 1).bit_length())), largest)
+
+    @torch.inference_mode()
+    def propose(
+        self, pixels: PixelArray, contents: FloatArray, selections: Sequence[Selection], *, alone: bool
+    ) -> list[Proposals]:
+        """Each picture's proposals on its canvas, as `model.execution.Execution`.
+
+        Raises:
+            DeviceOutOfMemory: a smaller batch may pass.
+            DeviceError: the device is lost; only a new process can go on.
+        """
+        wanted = Wanted.by(selections)
+        given = (torch.from_numpy(pixels), torch.from_numpy(contents), wanted.ious, wanted.thresholds)
+        try:
+            packed = self._quickly(given).cpu().numpy()
+            if not all_settled(packed):
+                packed = self._propose(*self._placed(given), rounds=None).cpu().numpy()
+        except torch.OutOfMemoryError as error:
+            torch.cuda.empty_cache()
+            raise DeviceOutOfMemory(f"{self._device} cannot hold a batch of {len(pixels)}") from error
+        except torch.AcceleratorError as error:  # an illegal access or assert: the device's context is lost for good
+            raise DeviceError(f"{self._device} has failed: {str(error).splitlines()[0]}") from error
+        return unpack(packed, selections)
+
+    def _quickly(self, given: tuple[Tensor, ...]) -> Tensor:
+        recording = self._recording(given)
+        if recording is None:
+            return self._propose(*self._placed(given), rounds=ROUNDS)
+        return recording(*given)
+
+    def _recording(self, given: tuple[Tensor, ...]) -> Callable[..., Tensor] | None:
+        """For this canvas and the next power of two from this batch on, made where it is not there yet."""
+        if self._recorder is None:
+            return None
+        count, height, width, _ = given[0].shape
+        places = 1 << (count - 1).bit_length()
+        key = (places, height, width)
+        if key not in self._recordings:
+            fitting = [tensor.new_zeros(places, *tensor.shape[1:]) for tensor in given]
+            self._recordings[key] = self._recorder.record(partial(self._propose, rounds=ROUNDS), fitting)
+        return self._recordings[key]
+
+    def _placed(self, given: tuple[Tensor, ...]) -> list[Tensor]:
+        return [tensor.to(self._device) for tensor in given]
+
+    def _propose(
+        self, pixels: Tensor, contents: Tensor, ious: Tensor, thresholds: Tensor, *, rounds: int | None
+    ) -> Tensor:
+        found = propose_on_device(
+            self._network,
+            pixels,
+            contents,
+            Wanted(ious, thresholds),
+            self._selection,
+            self._calibration,
+            rounds=rounds,
+        )
+        return pack(found)
+
+
+def on_accelerator(
+    network: ProposalNetwork,
+    device: str,
+    selection: SelectionConfig,
+    calibration: Calibration | None,
+    *,
+    recorded: bool,
+) -> DeviceExecution:
+    """On the device of this name, with CUDA graphs if it is to be recorded."""
+    place = torch.device(device)
+    return DeviceExecution(network, place, selection, calibration, CUDAGraphRecorder(place) if recorded else None)

@@ -1,0 +1,166 @@
+"""How an accelerator's batches are run, on the CPU here; what plays back instead of a CUDA graph computes anew."""
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from model import device_execution
+from model.checkpoints.checkpoint import Checkpoint, save_checkpoint
+from model.config import ModelConfig, RefinementConfig
+from model.cuda_graphs import CUDAGraphRecorder, Work
+from model.device_execution import DeviceExecution
+from model.errors import DeviceError, DeviceOutOfMemory
+from model.network.network import ProposalNetwork
+from model.predictor import Predictor
+from model.structures import FloatArray, ImageSize, PixelArray, Placement, Proposals, Selection
+from model.torch_execution import TorchExecution
+from tests.model.network.test_device_proposing import talkative
+
+CPU = torch.device("cpu")
+needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+
+
+@pytest.fixture
+def config(tiny_config: ModelConfig) -> ModelConfig:
+    return replace(tiny_config, refinement=RefinementConfig(proposals=60, channels=8, hidden=32))
+
+
+@pytest.fixture
+def network(config: ModelConfig) -> ProposalNetwork:
+    return talkative(config)
+
+
+class Replaying:
+    """Reads and writes the same memory at each call, as a CUDA graph does."""
+
+    def __init__(self) -> None:
+        self.shapes: list[tuple[int, ...]] = []
+
+    def record(self, work: Work, given: Sequence[Tensor]) -> Callable[..., Tensor]:
+        self.shapes.append(tuple(given[0].shape))
+        inputs = [tensor.clone() for tensor in given]
+        answer = work(*inputs)
+
+        def play(*new: Tensor) -> Tensor:
+            for recorded, tensor in zip(inputs, new, strict=True):
+                recorded[: len(tensor)].copy_(tensor)
+            answer.copy_(work(*inputs))
+            return answer[: len(new[0])]
+
+        return play
+
+
+def pictures(count: int, seed: int = 0, *, height: int = 96) -> tuple[PixelArray, FloatArray]:
+    pixels = np.random.default_rng(seed).integers(0, 256, (count, height, 96, 3), dtype=np.uint8)
+    return pixels, np.array([[96, height], [96, 70], [60, height]] * 3, dtype=np.float32)[:count]
+
+
+def assert_alike(found: list[Proposals], expected: list[Proposals]) -> None:
+    for ours, theirs in zip(found, expected, strict=True):
+        assert len(theirs) > 5
+        assert ours.truncated == theirs.truncated
+        np.testing.assert_allclose(ours.boxes, theirs.boxes, rtol=1e-4, atol=1e-2)
+        np.testing.assert_allclose(ours.scores, theirs.scores, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("recorded", [False, True])
+def test_boxes_are_those_of_a_cpu_in_batches_of_any_size(network: ProposalNetwork, config: ModelConfig, recorded: bool):
+    recorder = Replaying() if recorded else None
+    run = DeviceExecution(network, CPU, config.selection, None, recorder)
+    reference = TorchExecution(network, 1, config.selection, None)
+    for count, top_n, height in [(3, 50, 96), (5, 20, 96), (1, 50, 96), (4, 7, 96), (2, 50, 64)]:
+        given = (*pictures(count, seed=count, height=height), [Selection(top_n=top_n)] * count)
+        assert_alike(run.propose(*given, alone=True), reference.propose(*given, alone=True))
+    if recorder is not None:
+        assert recorder.shapes == [(4, 96, 96, 3), (8, 96, 96, 3), (1, 96, 96, 3), (2, 64, 96, 3)]
+        assert run.runtime == "cuda-graphs fp32"
+        assert (run.sizes_to_warm(1), run.sizes_to_warm(6), run.sizes_to_warm(8)) == ((1,), (1, 2, 4, 6), (1, 2, 4, 8))
+    else:
+        assert run.runtime == "torch fp32"
+        assert (run.sizes_to_warm(1), run.sizes_to_warm(8)) == ((1,), (1, 8))
+
+
+def test_a_batch_that_did_not_settle_is_computed_once_more(
+    network: ProposalNetwork, config: ModelConfig, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(device_execution, "ROUNDS", 1)
+    made: list[int | None] = []
+    propose = device_execution.propose_on_device
+
+    def counted(*arguments, rounds: int | None):
+        made.append(rounds)
+        return propose(*arguments, rounds=rounds)
+
+    monkeypatch.setattr(device_execution, "propose_on_device", counted)
+    given = (*pictures(2), [Selection(top_n=50)] * 2)
+    run = DeviceExecution(network, CPU, config.selection, None)
+    assert_alike(
+        run.propose(*given, alone=True), TorchExecution(network, 1, config.selection, None).propose(*given, alone=True)
+    )
+    assert made == [1, None]
+
+
+def test_a_shape_that_cannot_be_recorded_goes_without(network: ProposalNetwork, config: ModelConfig):
+    class Never(Replaying):
+        def record(self, work: Work, given: Sequence[Tensor]) -> None:
+            super().record(work, given)
+
+    recorder = Never()
+    run = DeviceExecution(network, CPU, config.selection, None, recorder)
+    reference = TorchExecution(network, 1, config.selection, None)
+    given = (*pictures(2), [Selection(top_n=50)] * 2)
+    for _ in range(2):
+        assert_alike(run.propose(*given, alone=True), reference.propose(*given, alone=True))
+    assert len(recorder.shapes) == 1, "it is not tried again"
+
+
+@pytest.mark.parametrize(
+    ("raised", "told", "words"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory"), DeviceOutOfMemory, "cpu cannot hold a batch of 2"),
+        (torch.AcceleratorError("an illegal access\nmore"), DeviceError, "cpu has failed: an illegal access$"),
+    ],
+)
+def test_what_the_device_cannot_do_is_told_apart(
+    network: ProposalNetwork, config: ModelConfig, raised: Exception, told: type[Exception], words: str
+):
+    class Failing(Replaying):
+        def record(self, work: Work, given: Sequence[Tensor]) -> Callable[..., Tensor]:
+            raise raised
+
+    run = DeviceExecution(network, CPU, config.selection, None, Failing())
+    with pytest.raises(told, match=words):
+        run.propose(*pictures(2), [Selection()] * 2, alone=True)
+
+
+@needs_cuda
+def test_what_a_graph_plays_back_is_what_is_computed(network: ProposalNetwork, config: ModelConfig, tmp_path: Path):
+    save_checkpoint(Checkpoint("tiny", "1", config, network.state_dict()), tmp_path / "tiny.safetensors")
+    graphs = Predictor.load(tmp_path / "tiny.safetensors", device="cuda")
+    eager = Predictor.load(tmp_path / "tiny.safetensors", device="cuda", runtime="torch")
+    assert (graphs.runtime.split()[0], eager.runtime.split()[0]) == ("cuda-graphs", "torch")
+    canvas = graphs.input_rule.canvases[0]
+    size = ImageSize(canvas.width, canvas.height)
+    for count in (1, 3, 8, 2, 3):
+        pixels = np.random.default_rng(count).integers(0, 256, (count, canvas.height, canvas.width, 3), dtype=np.uint8)
+        given = (pixels, [Placement(size, size, canvas)] * count, [Selection(top_n=50)] * count)
+        for ours, theirs in zip(graphs.predict(*given), eager.predict(*given), strict=True):
+            np.testing.assert_allclose(ours.boxes, theirs.boxes, atol=0.5)
+            np.testing.assert_allclose(ours.scores, theirs.scores, atol=1e-2)
+
+
+@needs_cuda
+def test_work_that_waits_for_the_host_is_not_recorded(caplog: pytest.LogCaptureFixture):
+    def waits(values: Tensor) -> Tensor:
+        return values * values.sum().item()
+
+    with caplog.at_level(logging.WARNING):
+        assert CUDAGraphRecorder(torch.device("cuda")).record(waits, [torch.ones(2)]) is None
+    assert "could not be recorded" in caplog.text
+    assert torch.ones(1, device="cuda").item() == 1, "the device goes on"
