@@ -9,6 +9,7 @@ from model.config import (
     HeadConfig,
     InputRule,
     ModelConfig,
+    OverlapPenalty,
     RefinementConfig,
     SelectionConfig,
     longest_side_rule,
@@ -22,6 +23,10 @@ DEFAULT_ARCHITECTURE = "rpn_regnet_x_400mf_fpn_cascade"
 _LARGEST_INPUT = 4096
 # What the name of an architecture with a second stage ends in.
 _CASCADE = "_cascade"
+
+# With an overlap penalty NMS need only drop what can hardly be told apart; measured on validation pictures, 0.95 in its
+# place finds as much.
+_RANKED_NMS_IOU = 0.9
 
 _TORCHVISION_FPN_SIZES = ((32.0,), (64.0,), (128.0,), (256.0,), (512.0,))
 
@@ -54,7 +59,9 @@ def without_refinement(config: ModelConfig) -> ModelConfig:
     """The same network without its second stage, if it has one."""
     if config.refinement is None:
         return config
-    return replace(config, architecture=config.architecture.removesuffix(_CASCADE), refinement=None)
+    selection = replace(config.selection, nms_iou=SelectionConfig().nms_iou, overlap_penalty=None)
+    name = config.architecture.removesuffix(_CASCADE)
+    return replace(config, architecture=name, selection=selection, refinement=None)
 
 
 def _shortest_side_rule(size: int, max_size: int) -> InputRule:
@@ -151,10 +158,22 @@ def _regnet_x_400mf() -> ModelConfig:
     )
 
 
-def _regnet_x_400mf_cascade() -> ModelConfig:
-    """The default with a second stage."""
-    plain = _regnet_x_400mf()
-    return replace(plain, architecture=plain.architecture + _CASCADE, refinement=RefinementConfig())
+def _resnet18() -> ModelConfig:
+    """The same on ResNet-18: twice the weights, and from scratch on few pictures it learns far faster."""
+    first = _regnet_x_400mf()
+    return replace(first, architecture="rpn_resnet18_fpn", backbone=replace(first.backbone, name="resnet18_fpn"))
+
+
+def _cascade(plain: Callable[[], ModelConfig]) -> Callable[[], ModelConfig]:
+    """The same with a second stage, whose boxes are ranked rather than thinned out."""
+
+    def config() -> ModelConfig:
+        first = plain()
+        selection = SelectionConfig(nms_iou=_RANKED_NMS_IOU, overlap_penalty=OverlapPenalty())
+        name = first.architecture + _CASCADE
+        return replace(first, architecture=name, selection=selection, refinement=RefinementConfig())
+
+    return config
 
 
 ARCHITECTURES: dict[str, Callable[[], ModelConfig]] = {
@@ -167,5 +186,7 @@ ARCHITECTURES: dict[str, Callable[[], ModelConfig]] = {
     "rpn_mobilenet_v3_large_fpn": _mobilenet("mobilenet_v3_large_fpn", _shortest_side_rule(800, 1333), 1000),
     "rpn_mobilenet_v3_large_320_fpn": _mobilenet("mobilenet_v3_large_320_fpn", _shortest_side_rule(320, 640), 150),
     "rpn_regnet_x_400mf_fpn": _regnet_x_400mf,
-    "rpn_regnet_x_400mf_fpn_cascade": _regnet_x_400mf_cascade,
+    "rpn_regnet_x_400mf_fpn_cascade": _cascade(_regnet_x_400mf),
+    "rpn_resnet18_fpn": _resnet18,
+    "rpn_resnet18_fpn_cascade": _cascade(_resnet18),
 }

@@ -35,11 +35,6 @@ _ROUNDS = 21  # of timing: the middle eight tenths are then seventeen
 _BUDGETS = (10, 100, 300, 1000)
 
 
-def _resnet18(norm: NormLayer) -> Body:
-    network = models.resnet18(weights=None, norm_layer=norm)
-    return Body(network, ("layer2", "layer3", "layer4"), (8, 16, 32), (128, 256, 512))
-
-
 def _mobilenet(norm: NormLayer) -> Body:
     """Its pyramid from stride 8 on, where torchvision's detector takes two maps of stride 32."""
     features = models.mobilenetv3.mobilenet_v3_large(weights=None, norm_layer=norm).features
@@ -56,8 +51,11 @@ CANDIDATES: dict[str, Callable[[NormLayer], Body]] = {
     "shufflenet_v2_x1_0_fpn": _shufflenet,
     "mobilenet_v3_large_s8_fpn": _mobilenet,
     "regnet_y_400mf_fpn": regnet_body(models.regnet_y_400mf),
-    "resnet18_fpn": _resnet18,
 }
+
+
+# And this, which `rpn train` knows already.
+OTHERS = ("rpn_resnet18_fpn_cascade",)
 
 
 def register() -> list[str]:
@@ -70,7 +68,7 @@ def register() -> list[str]:
         config = replace(default, architecture=name, backbone=replace(default.backbone, name=backbone))
         ARCHITECTURES[name] = partial(_itself, config)
         names.append(name)
-    return names
+    return [*names, *OTHERS]
 
 
 def _itself(config: ModelConfig) -> ModelConfig:

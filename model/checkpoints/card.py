@@ -3,6 +3,7 @@
 from typing import Any
 
 from model.checkpoints.checkpoint import Checkpoint
+from model.config import OverlapPenalty
 
 _HEADER = "| proposals | 1 | 10 | 100 | 300 | 1000 |\n|---|---|---|---|---|---|"
 
@@ -34,8 +35,16 @@ def _facts(checkpoint: Checkpoint, file_name: str, sha256: str, size: int) -> st
         "architecture": f"`{checkpoint.config.architecture}`, {checkpoint.parameters / 1e6:.2f} million weights",
         "input": str(checkpoint.config.input),
         "NMS": f"{checkpoint.config.selection.nms_iou:g}, for callers who name none",
+        "overlap penalty": _overlap_penalty(checkpoint.config.selection.overlap_penalty),
     }
     return "| | |\n|---|---|\n" + "\n".join(f"| {name} | {value} |" for name, value in rows.items())
+
+
+def _overlap_penalty(penalty: OverlapPenalty | None) -> str:
+    if penalty is None:
+        return "none"
+    ious = " and ".join(f"{iou:g}" for iou in penalty.ious)
+    return f"{penalty.logits:g} of a proposal's logit for each of the IoUs {ious} at which NMS would drop it"
 
 
 def _recall(metrics: dict[str, Any]) -> str:
@@ -64,11 +73,12 @@ def _scores(checkpoint: Checkpoint) -> str:
     curve = checkpoint.calibration
     if curve is None:
         return "Not calibrated: a score ranks proposals, and promises nothing."
+    penalty = " after the overlap penalty" if checkpoint.config.selection.overlap_penalty else ""
+    bent = " with bands" if curve.bands else ""
     text = (
         "A score is the chance that the proposal covers an object (IoU of at least 0.5 with a box). With s the "
-        f"network's own objectness, its logit is {curve.rise_low:.4f} ln s - {curve.rise_high:.4f} ln(1 - s) "
-        f"{curve.offset:+.4f} (beta calibration, fitted on the pictures below). The expected calibration error, in 15 "
-        "bins, each picture judged by a curve that was fitted without it:"
+        f"network's own objectness{penalty}, its logit is {curve} (beta calibration{bent}, fitted on the pictures "
+        "below). The expected calibration error, in 15 bins, each picture judged by a curve that was fitted without it:"
     )
     rows = [
         f"| {name} | {f['ECE/raw']:.4f} | {f['ECE']:.4f} | {f['ECE@100/raw']:.4f} | {f['ECE@100']:.4f} |"

@@ -20,7 +20,7 @@ from model.cli import weights_import
 from model.cli.command_line import command_line
 from model.cli.data_argument import ONE_SPLIT, short_path
 from model.cli.target_argument import check_targets
-from model.config import ModelConfig
+from model.config import ModelConfig, OverlapPenalty
 from model.device import choose_device
 from model.errors import ConfigError, DataError, MissingExtra
 from model.evaluation.calibration import cross_fitted, fit_calibration
@@ -69,6 +69,13 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     add("--input-size", type=int, help="the longest side in pixels to serve it at (default: as trained)")
     add("--refine", type=int, metavar="N", help="how many boxes the second stage takes up (default: as trained)")
     add("--nms-iou", type=float, metavar="IOU", help="NMS for callers who name none (default: as trained, 0.7)")
+    add(
+        "--overlap-penalty",
+        type=float,
+        metavar="LOGITS",
+        help="what a proposal's logit loses for each of the IoUs 0.5 and 0.7 at which NMS would drop it; 0 for nothing "
+        "(default: as trained); wants a loose --nms-iou, such as 0.9",
+    )
     add("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
 
 
@@ -143,6 +150,9 @@ def _served(config: ModelConfig, arguments: argparse.Namespace) -> ModelConfig:
         config = with_input_size(config, arguments.input_size)
     if arguments.nms_iou is not None:
         config = replace(config, selection=replace(config.selection, nms_iou=arguments.nms_iou))
+    if arguments.overlap_penalty is not None:
+        penalty = OverlapPenalty(logits=arguments.overlap_penalty) if arguments.overlap_penalty else None
+        config = replace(config, selection=replace(config.selection, overlap_penalty=penalty))
     return config if arguments.refine is None else _refining(config, arguments.refine)
 
 

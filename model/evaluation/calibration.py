@@ -15,7 +15,13 @@ proposals and over the 100 highest of each picture, and the log loss:
 Beta is Platt's curve where that is enough, and better where it is not. Isotonic regression has the lower ECE on the
 later network, but steps and a flat top: no proposal there got more than 0.29, and no threshold could tell the highest
 apart. And fitted on 20 to 60 pictures it had the highest loss on the others.
+
+With an overlap penalty (general 4) beta is not enough: ECE 0.0042, of the 100 highest 0.0258, and the surest hundred,
+of which 0.96 cover an object, were served at 0.59. With bands 0.0010 and 0.0034, and 0.92.
 """
+
+from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +30,7 @@ from model.calibration import SCORE_MARGIN, Calibration
 from model.evaluation.coverage import Coverage
 
 Vector = npt.NDArray[np.float64]
+Bands = tuple[tuple[float, float], ...]
 
 _STEPS = 50  # Newton's method needs about ten
 _TOLERANCE = 1e-10
@@ -31,23 +38,55 @@ _TOLERANCE = 1e-10
 # tell covered from not without fault, and vanishes beside any real data.
 _PULL = 1.0
 _FOLDS = 5
+# Where the curve may rise on its own, in logits of the score: together they reach from its margin to the highest ones.
+_EDGES = (-16.0, *(float(edge) for edge in range(-8, 4)))
+_BANDS: Bands = tuple(pairwise(_EDGES))
+# Bands cost a dozen more numbers: they are taken if they lower the log loss on other pictures by a thousandth.
+_WORTH_BANDS = 0.999
+# The offset may be anything.
+_MAY_NOT_FALL = np.array([1.0, 1.0, 0.0, *(1.0 for _ in _BANDS)])
+# Proposals whose scores are as near as this, in logits, are taken together: thousands of groups in the place of half a
+# million proposals.
+_GROUP = 0.005
 
 
 def fit_calibration(coverage: Coverage) -> Calibration | None:
     """The rising curve of the highest likelihood; None where there is nothing to learn it from.
 
-    That is: no proposal covers an object, or each does, or the chance does not rise with the score.
+    That is: no proposal covers an object, or each does, or the chance does not rise with the score. Bands are taken
+    where they tell the proposals of other pictures better than a curve without.
     """
+    plain = _fitted(coverage, ())
+    if plain is None or _loss_elsewhere(coverage, _BANDS) > _WORTH_BANDS * _loss_elsewhere(coverage, ()):
+        return plain
+    return _fitted(coverage, _BANDS) or plain
+
+
+def _fitted(coverage: Coverage, bands: Bands) -> Calibration | None:
     if not coverage.covered.any() or coverage.covered.all():
         return None
-    terms, targets = _terms(coverage.scores), coverage.covered.astype(np.float64)
-    used = np.ones(3)
-    weights = _fit(terms, targets, used)
-    while (weights[:2] < 0).any():  # Kull et al. 2017: a term that would fall is left out, and the rest fitted again
-        used[weights[:2].argmin()] = 0.0
-        weights = _fit(terms, targets, used)
-    low, high, offset = (round(float(w), 6) for w in weights)
-    return Calibration(low, high, offset) if low + high > 0 else None
+    samples = _gathered(coverage)
+    terms = _terms(samples.scores, bands)
+    used = np.ones(terms.shape[1])
+    weights = _fit(terms, samples, used)
+    while (weights * _MAY_NOT_FALL[: len(weights)] < 0).any():
+        # Kull et al. 2017: a term that would fall is left out, and the rest fitted again
+        used[(weights * _MAY_NOT_FALL[: len(weights)]).argmin()] = 0.0
+        weights = _fit(terms, samples, used)
+    low, high, offset, *rises = (round(float(w), 6) for w in weights)
+    bent = tuple((*band, rise) for band, rise in zip(bands, rises, strict=True) if rise > 0)
+    return Calibration(low, high, offset, bent) if low + high > 0 else None
+
+
+def _loss_elsewhere(coverage: Coverage, bands: Bands) -> float:
+    """The log loss of all proposals, each by a curve fitted without its own picture."""
+    loss = 0.0
+    for fold in range(_FOLDS):
+        held = coverage.where(coverage.pictures % _FOLDS == fold)
+        curve = _fitted(coverage.where(coverage.pictures % _FOLDS != fold), bands)
+        chances = calibrated(held.scores, curve).astype(np.float64).clip(SCORE_MARGIN, 1 - SCORE_MARGIN)
+        loss -= float(np.log(np.where(held.covered, chances, 1 - chances)).sum())
+    return loss
 
 
 def calibrated(scores: npt.NDArray[np.float32], calibration: Calibration | None) -> npt.NDArray[np.float32]:
@@ -65,29 +104,57 @@ def cross_fitted(coverage: Coverage) -> npt.NDArray[np.float32]:
     return scores
 
 
-def _terms(scores: npt.NDArray[np.float32]) -> Vector:
-    """(M, 3): what the curve's three numbers multiply."""
-    inside = scores.astype(np.float64).clip(SCORE_MARGIN, 1 - SCORE_MARGIN)
-    return np.stack([np.log(inside), -np.log1p(-inside), np.ones_like(inside)], axis=1)
+@dataclass(frozen=True, slots=True)
+class _Samples:
+    """Proposals of nearly one score taken together, G of them, all (G,): the score, how many, how many that cover."""
+
+    scores: Vector
+    count: Vector
+    covered: Vector
 
 
-def _fit(terms: Vector, targets: Vector, used: Vector) -> Vector:
-    """(3,): logistic regression by Newton's method, each step halved until the loss falls; 0 for a term not used."""
+def _gathered(coverage: Coverage) -> _Samples:
+    logits = _logits(coverage.scores.astype(np.float64))
+    _, group = np.unique((logits / _GROUP).round(), return_inverse=True)
+    count = np.bincount(group).astype(np.float64)
+    means = np.bincount(group, weights=logits) / count
+    covered = np.bincount(group[coverage.covered], minlength=len(count)).astype(np.float64)
+    return _Samples(1 / (1 + np.exp(-means)), count, covered)
+
+
+def _logits(scores: Vector) -> Vector:
+    inside = scores.clip(SCORE_MARGIN, 1 - SCORE_MARGIN)
+    logits: Vector = np.log(inside) - np.log1p(-inside)
+    return logits
+
+
+def _terms(scores: Vector, bands: Bands) -> Vector:
+    """(G, 3 + B): what the curve's numbers multiply."""
+    inside = scores.clip(SCORE_MARGIN, 1 - SCORE_MARGIN)
+    logits = _logits(scores)
+    bent = [logits.clip(low, high) - low for low, high in bands]
+    return np.stack([np.log(inside), -np.log1p(-inside), np.ones_like(inside), *bent], axis=1)
+
+
+def _fit(terms: Vector, samples: _Samples, used: Vector) -> Vector:
+    """(3 + B,): logistic regression by Newton's method, steps halved until the loss falls; 0 for a term not used."""
     columns = terms * used
-    pull = _PULL * np.array([1.0, 1.0, 0.0])
-    identity = np.array([1.0, 1.0, 0.0]) * used  # the curve that leaves scores as they are
+    plain = np.arange(len(used)) < 2
+    pull = np.where(np.arange(len(used)) == 2, 0.0, _PULL)
+    identity = plain * used  # the curve that leaves scores as they are
 
     def loss_at(weights: Vector) -> float:
         logits = columns @ weights
-        likelihood = np.logaddexp(0, logits) - targets * logits
+        likelihood = samples.count * np.logaddexp(0, logits) - samples.covered * logits
         return float(likelihood.sum() + (pull * (weights - identity) ** 2).sum() / 2)
 
     weights = identity
     loss = loss_at(weights)
     for _ in range(_STEPS):
         chances = 1 / (1 + np.exp(-columns @ weights))
-        gradient = columns.T @ (chances - targets) + pull * (weights - identity)
-        curvature = (columns * (chances * (1 - chances))[:, None]).T @ columns + np.diag(pull)
+        gradient = columns.T @ (samples.count * chances - samples.covered) + pull * (weights - identity)
+        spread = samples.count * chances * (1 - chances)
+        curvature = (columns * spread[:, None]).T @ columns + np.diag(pull)
         step = np.linalg.solve(curvature, gradient)
         while (tried := loss_at(weights - step)) > loss and np.abs(step).max() > _TOLERANCE:
             step /= 2

@@ -57,7 +57,7 @@ def propose(
 def first_stage_selection(config: SelectionConfig, refinement: RefinementConfig) -> tuple[SelectionConfig, Selection]:
     """How the boxes are selected that the second stage takes up; the same ones whatever a caller asks for."""
     count = refinement.proposals
-    enough = replace(config, pre_nms_top_n=max(count, config.pre_nms_top_n), post_nms_top_n=count)
+    enough = replace(config, pre_nms_top_n=max(count, config.pre_nms_top_n), post_nms_top_n=count, overlap_penalty=None)
     return enough, Selection(top_n=count, score_threshold=0.0, nms_iou=refinement.nms_iou)
 
 

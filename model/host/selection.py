@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from model.calibration import Calibration
-from model.config import SelectionConfig
+from model.config import OverlapPenalty, SelectionConfig
 from model.host.candidates import Candidates, anchor_candidates, refined_candidates
 from model.host.scored import RefinedBoxes, ScoredAnchors
 from model.host.suppression import BoolArray, IndexArray, suppress
@@ -54,11 +54,47 @@ def _select(
     # highest first, all pictures mixed: each one's boxes are in its own order
     order = kept.take((-candidates.logits.take(kept)).argsort(kind="stable"))
     limits = [min(selection.top_n, config.post_nms_top_n) for selection in selections]
-    survivors = _survivors(candidates, order, limits, [selection.nms_iou for selection in selections])
+    ious = [selection.nms_iou for selection in selections]
+    if config.overlap_penalty is None:
+        survivors = _survivors(candidates, order, limits, ious)
+    else:
+        logits = candidates.logits - _penalties(candidates, order, config.overlap_penalty, len(ious))
+        scores = _sigmoid(logits)
+        survivors = [
+            _ranked_anew(found, logits, scores, selection.score_threshold, calibration)
+            for found, selection in zip(
+                _survivors(candidates, order, [None] * len(ious), ious), selections, strict=True
+            )
+        ]
     return [
         _serve(candidates.boxes, scores, found, limit, calibration)
         for found, limit in zip(survivors, limits, strict=True)
     ]
+
+
+def _penalties(candidates: Candidates, order: IndexArray, penalty: OverlapPenalty, pictures: int) -> FloatArray:
+    """What each candidate's logit loses: float32 (K,)."""
+    steps = np.zeros(len(candidates.logits), dtype=np.float32)
+    penalised = np.ones(len(steps), dtype=np.bool_)
+    for iou in penalty.ious:
+        for survivors in _survivors(candidates, order, [None] * pictures, [iou] * pictures):
+            penalised[survivors] = False
+        steps += penalised
+    return steps * np.float32(penalty.logits)
+
+
+def _ranked_anew(
+    survivors: IndexArray,
+    logits: FloatArray,
+    scores: FloatArray,
+    threshold: float,
+    calibration: Calibration | None,
+) -> IndexArray:
+    """By the logits that are left to them, without those whose score has fallen under the caller's threshold."""
+    order = survivors.take((-logits.take(survivors)).argsort(kind="stable"))
+    if threshold == 0:
+        return order
+    return order[_served(scores.take(order), calibration) >= np.float32(threshold)]
 
 
 def _sigmoid(logits: FloatArray) -> FloatArray:
@@ -93,7 +129,7 @@ def _high(
 
 
 def _survivors(
-    candidates: Candidates, order: IndexArray, limits: Sequence[int], ious: Sequence[float]
+    candidates: Candidates, order: IndexArray, limits: Sequence[int | None], ious: Sequence[float]
 ) -> list[IndexArray]:
     """What NMS leaves of each picture, highest first; beyond its limit not all of it."""
     if len(ious) > 1 and len(order) <= _TOGETHER and len(set(ious)) == 1:

@@ -104,6 +104,12 @@ def _resnet(build: Callable[..., nn.Module]) -> Callable[[NormLayer], Body]:
     return body
 
 
+def _resnet18(norm: NormLayer) -> Body:
+    # From stride 8 on: layer1's maps, of stride 4, would double the cost of the head.
+    network = models.resnet18(weights=None, norm_layer=norm)
+    return Body(network, ("layer2", "layer3", "layer4"), (8, 16, 32), (128, 256, 512))
+
+
 def _mobilenet_v3_large(norm: NormLayer) -> Body:
     # torchvision's detector takes the last two stages, both at stride 32: the final 1x1 convolution widens the last.
     features = models.mobilenetv3.mobilenet_v3_large(weights=None, norm_layer=norm).features
@@ -130,6 +136,7 @@ def _last_convolution(block: nn.Module) -> nn.Conv2d:
 BACKBONES: dict[str, Callable[[NormLayer], Body]] = {
     "vgg16": _vgg16,
     "resnet50_c4": _resnet_c4,
+    "resnet18_fpn": _resnet18,
     "resnet50_fpn": _resnet(models.resnet50),
     "resnet101_fpn": _resnet(models.resnet101),
     "mobilenet_v3_large_fpn": _mobilenet_v3_large,

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from model.calibration import Calibration
-from model.config import SelectionConfig
+from model.config import OverlapPenalty, SelectionConfig
 from model.host.suppression import float32_below
 from model.network.anchors import LevelAnchors
 from model.network.box_coding import decode_deltas
@@ -45,6 +45,11 @@ class Wanted:
         return cls(
             torch.full((count,), iou, device=device), torch.full((count,), selection.score_threshold, device=device)
         )
+
+    def for_each(self, levels: int) -> "Wanted":
+        """The same for every level of each picture in turn: (N * L,)."""
+        ious, thresholds = self.ious[:, None].expand(-1, levels), self.thresholds[:, None].expand(-1, levels)
+        return Wanted(ious.flatten(), thresholds.flatten())
 
     def to(self, device: torch.device) -> "Wanted":
         """The same on a device."""
@@ -107,17 +112,12 @@ def select_anchors(
     """The proposals of a batch; NMS is within each level and makes so many ``rounds``, or as many as it takes."""
     boxes, logits = _top_candidates(scored, contents, config.pre_nms_top_n)  # (N, L, K, 4), (N, L, K)
     boxes = _clip(boxes, contents[:, None])
-    logits = logits.where(_sound(boxes, config) & _high(logits, config, wanted, calibration), _NEVER)
+    logits = logits.where(_sound(boxes, config), _NEVER)
     levels = logits.shape[1]
-    survivors, settled = suppress(
-        boxes.flatten(0, 1),
-        logits.flatten(0, 1) > _NEVER,
-        wanted.ious[:, None].expand(-1, levels).flatten(),
-        rounds=rounds,
-    )
-    logits = logits.where(survivors.view_as(logits), _NEVER)
+    crowd = _Crowd(boxes.flatten(0, 1), logits.flatten(0, 1), wanted.for_each(levels))
+    logits, settled = _thinned(crowd, config, calibration, rounds)
     settled = settled.view(-1, levels).all(dim=1)
-    return _rank(boxes.flatten(1, 2), logits.flatten(1), settled, config.post_nms_top_n, calibration)
+    return _rank(boxes.flatten(1, 2), logits.view(len(boxes), -1), settled, config.post_nms_top_n, calibration)
 
 
 @torch.no_grad()
@@ -133,12 +133,46 @@ def select_refined(
 ) -> FoundBoxes:
     """The same from the second stage's boxes (N, K, 4) and logits (N, K); NMS is across levels."""
     boxes = _clip(boxes, contents)
-    sound = _sound(boxes, config) & logits.isfinite()
-    logits = logits.where(sound & _high(logits, config, wanted, calibration), _NEVER)
+    logits = logits.where(_sound(boxes, config) & logits.isfinite(), _NEVER)
     logits, order = logits.sort(dim=1, descending=True, stable=True)
     boxes = _rows(boxes, order)
-    survivors, settled = suppress(boxes, logits > _NEVER, wanted.ious, rounds=rounds)
-    return _rank(boxes, logits.where(survivors, _NEVER), settled, config.post_nms_top_n, calibration)
+    logits, settled = _thinned(_Crowd(boxes, logits, wanted), config, calibration, rounds)
+    return _rank(boxes, logits, settled, config.post_nms_top_n, calibration)
+
+
+@dataclass(frozen=True, slots=True)
+class _Crowd:
+    """S sets of boxes for NMS, highest first: boxes (S, K, 4), logits (S, K), and what each set's caller asks for."""
+
+    boxes: Tensor
+    logits: Tensor
+    wanted: Wanted
+
+
+def _thinned(
+    crowd: _Crowd, config: SelectionConfig, calibration: Calibration | None, rounds: int | None
+) -> tuple[Tensor, Tensor]:
+    """The logits that thresholds, NMS and the overlap penalty leave, the others minus infinity; settled (S,)."""
+    high = _high(crowd.logits, config, crowd.wanted, calibration)
+    logits = crowd.logits.where(high, _NEVER)
+    survivors, settled = suppress(crowd.boxes, logits > _NEVER, crowd.wanted.ious, rounds=rounds)
+    if config.overlap_penalty is not None:
+        loss, at_rest = _penalties(crowd.boxes, logits > _NEVER, config.overlap_penalty, rounds)
+        logits, settled = logits - loss, settled & at_rest
+        survivors = survivors & _served_high(logits, crowd.wanted, calibration)
+    return logits.where(survivors, _NEVER), settled
+
+
+def _penalties(boxes: Tensor, competing: Tensor, penalty: OverlapPenalty, rounds: int | None) -> tuple[Tensor, Tensor]:
+    """What each box's logit (S, K) loses, and settled (S,)."""
+    loss, penalised = torch.zeros_like(boxes[..., 0]), torch.ones_like(competing)
+    settled = torch.ones_like(competing[:, 0])
+    for iou in penalty.ious:
+        threshold = boxes.new_full((len(boxes),), float(float32_below(iou)))
+        survivors, at_rest = suppress(boxes, competing, threshold, rounds=rounds)
+        penalised, settled = penalised & ~survivors, settled & at_rest
+        loss = loss + penalised * penalty.logits
+    return loss, settled
 
 
 def _top_candidates(scored: ScoredAnchors, contents: Tensor, top_n: int) -> tuple[Tensor, Tensor]:
@@ -173,12 +207,14 @@ def _sound(boxes: Tensor, config: SelectionConfig) -> Tensor:
 
 
 def _high(logits: Tensor, config: SelectionConfig, wanted: Wanted, calibration: Calibration | None) -> Tensor:
-    """Which of (N, ...) reach the model's own threshold, and once they are served, their caller's."""
+    """Which of (S, K) reach the model's own threshold, and once they are served, their caller's."""
+    return (logits.sigmoid() >= config.score_threshold) & _served_high(logits, wanted, calibration)
+
+
+def _served_high(logits: Tensor, wanted: Wanted, calibration: Calibration | None) -> Tensor:
     scores = logits.sigmoid()
     served = scores if calibration is None else calibration(scores)
-    thresholds = wanted.thresholds.view(-1, *[1] * (logits.ndim - 1))
-    # A threshold of nothing lets everything pass, what a calibration makes of a score that is not a number included.
-    return (scores >= config.score_threshold) & ((served >= thresholds) | (thresholds <= 0))
+    return served >= wanted.thresholds[:, None]
 
 
 def _rank(boxes: Tensor, logits: Tensor, settled: Tensor, limit: int, calibration: Calibration | None) -> FoundBoxes:

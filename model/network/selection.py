@@ -2,8 +2,8 @@
 
 As torchvision's ``RegionProposalNetwork.filter_proposals``, step by step, but for what it leaves out: only the top-k
 are decoded, anchors in the padding never compete, non-finite values never survive, and the scores come back with the
-boxes. A calibration, where the checkpoint has one, changes what scores are called, not their order: ranking and NMS go
-by the network's own.
+boxes. An overlap penalty, where the config has one, ranks boxes lower that are much like a better one, after NMS. A
+calibration, where the checkpoint has one, changes what scores are called, not their order.
 
 After a small network this is what is left of the time. On a CPU starting a torch operation costs more than these
 tensors do, so there it is NumPy's work (`model.host.selection`); elsewhere it stays where the tensors are

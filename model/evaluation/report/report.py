@@ -175,7 +175,7 @@ def _model(findings: Findings) -> list[str]:
         "digest": checkpoint.digest,
         "architecture": f"{checkpoint.config.architecture}, {weights / 1e6:.2f} million weights",
         "input": str(checkpoint.config.input),
-        "calibration": "none" if curve is None else f"{curve.rise_low}, {curve.rise_high}, {curve.offset}",
+        "calibration": "none" if curve is None else str(curve),
     }
     rows |= {n: _without_pictures(v) for n, v in checkpoint.provenance.items() if isinstance(v, str | int | float)}
     return [

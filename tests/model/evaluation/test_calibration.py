@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from model.calibration import Calibration
-from model.evaluation.calibration import calibrated, cross_fitted, fit_calibration
+from model.evaluation.calibration import _fitted, calibrated, cross_fitted, fit_calibration
 from model.evaluation.coverage import Coverage
 from model.evaluation.reliability import measure_reliability
 
@@ -20,6 +20,20 @@ def test_it_finds_the_curve_that_the_data_come_from(truth: tuple[float, float, f
     fitted = fit_calibration(drawn(Calibration(*truth)))
     assert fitted is not None
     assert [fitted.rise_low, fitted.rise_high, fitted.offset] == pytest.approx(truth, abs=0.25)
+    assert fitted.bands == (), "three numbers tell it all"
+
+
+def test_where_the_chance_rises_hardly_rises_and_rises_again_it_takes_bands():
+    truth = Calibration(0.1, 1.3, -3.0, ((-5.0, -2.0, 1.0), (0.0, 2.0, 2.0)))
+    given, fresh = drawn(truth), drawn(truth, seed=1)
+    curve = fit_calibration(given)
+    assert curve is not None
+    assert curve.bands
+    told = calibrated(fresh.scores, curve)
+    np.testing.assert_allclose(told, calibrated(fresh.scores, truth), atol=0.06)
+    assert measure_reliability(told, fresh.covered).error < 0.01
+    alone = calibrated(fresh.scores, _fitted(given, ()))
+    assert measure_reliability(alone, fresh.covered).error > 0.02
 
 
 def test_on_other_pictures_the_error_falls():

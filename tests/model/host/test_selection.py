@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from model.calibration import Calibration
-from model.config import SelectionConfig
+from model.config import OverlapPenalty, SelectionConfig
 from model.host import candidates
 from model.network import device_selection, selection
 from model.network.anchors import LevelAnchors
@@ -34,6 +34,7 @@ configs = st.builds(
     post_nms_top_n=st.sampled_from([3, 30, 1000]),
     score_threshold=st.sampled_from([0.0, 0.0, 0.2]),
     min_side=st.sampled_from([1e-3, 8.0]),
+    overlap_penalty=st.sampled_from([None, None, OverlapPenalty(), OverlapPenalty((0.0, 0.25, 0.6), 0.4)]),
 )
 calibrations = st.sampled_from([None, Calibration(1.3, 0.6, -1.0)])
 contents = st.lists(st.sampled_from([(CANVAS, CANVAS), (CANVAS, 90.0), (55.5, CANVAS), (7.0, 7.0)]), max_size=3)
@@ -170,3 +171,48 @@ def test_the_highest_of_a_long_level(kind, count):
         assert np.isnan(row[places]).sum() == min(count, np.isnan(row).sum())
     else:
         assert np.array_equal(np.sort(row[places]), np.sort(row)[-count:])
+
+
+def rows(found: SelectedBoxes) -> set[tuple[float, ...]]:
+    return {tuple(row) for row in found.boxes.tolist()}
+
+
+@settings(max_examples=60, deadline=None)
+@given(pictures(), calibrations, st.sampled_from([0.5, 0.8, 1.0]))
+def test_an_overlap_penalty_changes_the_order_and_nothing_else(given_pictures, curve, iou):
+    levels, sizes, random, share = given_pictures
+    given_anchors = scored(levels, len(sizes), random, share)
+    plain, penalised = SelectionConfig(), SelectionConfig(overlap_penalty=OverlapPenalty())
+
+    def ask(config: SelectionConfig, **wanted) -> list[SelectedBoxes]:
+        asked = [Selection(**{"top_n": 1000, "nms_iou": iou} | wanted)] * len(sizes)
+        return selection.select_proposals(given_anchors, sizes, config, asked, curve)
+
+    everything, strict, first, high = (
+        ask(penalised, **wanted) for wanted in ({}, {"nms_iou": 0.5}, {"top_n": 7}, {"score_threshold": 0.3})
+    )
+    for before, after, alone, few, scoring in zip(ask(plain), everything, strict, first, high, strict=True):
+        assert rows(before) == rows(after)
+        assert (after.scores.diff() <= 0).all()
+        assert torch.equal(few.boxes, after.boxes[:7])
+        assert few.truncated == (len(after.boxes) > 7)
+        assert torch.equal(scoring.scores, after.scores[after.scores >= 0.3])
+        # what a strict NMS leaves has lost nothing, and comes in the same order
+        assert rows(alone) <= rows(after)
+        told = {tuple(box): score for box, score in zip(after.boxes.tolist(), after.scores.tolist(), strict=True)}
+        np.testing.assert_allclose([told[tuple(box)] for box in alone.boxes.tolist()], alone.scores, atol=1e-6)
+    for one, other in zip(ask(plain, nms_iou=0.5), strict, strict=True):
+        assert torch.equal(one.boxes, other.boxes)
+        assert torch.equal(one.scores, other.scores)
+
+
+def test_a_second_guess_comes_after_another_object():
+    """Two guesses at one object, then a lower one at another: the second guess loses 3 logits."""
+    boxes = torch.tensor([[0.0, 0, 100, 100], [0, 0, 100, 90], [120, 0, 160, 40]])
+    anchors = LevelAnchors(boxes, (boxes[:, :2] + boxes[:, 2:]) / 2)
+    given_anchors = ScoredAnchors([torch.tensor([[3.0, 2.0, 0.0]])], [torch.zeros(1, 3, 4)], [anchors])
+    config = SelectionConfig(overlap_penalty=OverlapPenalty((0.5, 0.7), 1.5))
+    for select in (selection.select_proposals, device_selection.select_proposals):
+        [found] = select(given_anchors, torch.tensor([[CANVAS, CANVAS]]), config, [Selection(nms_iou=0.95)])
+        torch.testing.assert_close(found.boxes, boxes[[0, 2, 1]])
+        torch.testing.assert_close(found.scores, torch.tensor([3.0, 0.0, -1.0]).sigmoid())
