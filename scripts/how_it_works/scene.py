@@ -1,6 +1,6 @@
 """What every figure shows: one photograph, two boxes given by hand, and what the shipped network makes of it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -101,9 +101,9 @@ class Scene:
         return foreground[0], background[0]
 
     def select(self, top_n: int, nms_iou: float) -> SelectedBoxes:
-        """The proposals, in canvas pixels, by the code that serves them."""
+        """The proposals, in canvas pixels, by the code that serves them; after NMS alone, without a penalty."""
         selection = Selection(top_n=top_n, nms_iou=nms_iou)
-        config, curve = self.checkpoint.config.selection, self.checkpoint.calibration
+        config, curve = replace(self.checkpoint.config.selection, overlap_penalty=None), self.checkpoint.calibration
         pixels = torch.from_numpy(draw_on_canvas(self.photograph, self.placement))[None]
         with torch.inference_mode():
             return propose(self.network, pixels, self.contents, config, [selection], curve)[0]
