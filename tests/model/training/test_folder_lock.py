@@ -9,15 +9,16 @@ import pytest
 from model.errors import DataError
 from model.training.folder_lock import locked
 
-# Holds the folder, forks a child as a DataLoader does, and says both process numbers.
+# Holds the folder, forks a child as a DataLoader does, and says both process numbers: its own, then, once it is at work,
+# the child's.
 HOLDER = """
 import os, sys, time
 from pathlib import Path
 from model.training.folder_lock import locked
 with locked(Path(sys.argv[1])):
-    child = os.fork()
-    if child:
-        print(os.getpid(), child, flush=True)
+    print(os.getpid(), flush=True)
+    if os.fork() == 0:
+        print(os.getpid(), flush=True)
     time.sleep(60)
 """
 
@@ -43,7 +44,7 @@ def test_a_killed_training_leaves_no_lock_though_its_workers_live(tmp_path: Path
     command = [sys.executable, "-c", HOLDER, str(tmp_path)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as holder:
         assert holder.stdout is not None
-        own, child = map(int, holder.stdout.readline().split())
+        own, child = (int(holder.stdout.readline()) for _ in range(2))
         try:
             with pytest.raises(DataError, match=f"process {own}"), locked(tmp_path):
                 pass
