@@ -9,8 +9,7 @@ import pytest
 from model.errors import DataError
 from model.training.folder_lock import locked
 
-# Holds the folder, forks a child as a DataLoader does, and says both process numbers: its own, then, once it is at work,
-# the child's.
+# Holds the folder, says its process number, and forks a child as a DataLoader does, which says its own once at work.
 HOLDER = """
 import os, sys, time
 from pathlib import Path
