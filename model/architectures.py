@@ -59,7 +59,9 @@ def without_refinement(config: ModelConfig) -> ModelConfig:
     """The same network without its second stage, if it has one."""
     if config.refinement is None:
         return config
-    selection = replace(config.selection, nms_iou=SelectionConfig().nms_iou, overlap_penalty=None)
+    selection = config.selection
+    if selection.overlap_penalty is not None:  # its loose NMS goes with it
+        selection = replace(selection, nms_iou=SelectionConfig().nms_iou, overlap_penalty=None)
     name = config.architecture.removesuffix(_CASCADE)
     return replace(config, architecture=name, selection=selection, refinement=None)
 

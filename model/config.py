@@ -101,7 +101,7 @@ class OverlapPenalty:
     Soft-NMS goes from box to box.
     """
 
-    # Both measured on validation pictures (docs/training.md): 1 or 2 logits find less with ten or with a thousand.
+    # Both measured on validation pictures (docs/training.md): 1 or 2 logits find less with a hundred.
     ious: tuple[float, ...] = (0.5, 0.7)
     logits: float = 1.5
 

@@ -11,14 +11,14 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from model.calibration import Calibration
-from model.config import ModelConfig, RefinementConfig
+from model.config import ModelConfig, OverlapPenalty, RefinementConfig
 from model.network.device_proposing import propose_on_device
 from model.network.device_selection import Wanted, by_picture
 from model.network.network import ProposalNetwork, build_network
 from model.network.proposing import propose
 from model.structures import Selection
 
-CURVE = Calibration(1.3, 0.6, -1.0)
+CURVE = Calibration(1.3, 0.6, -1.0, ((-3.0, 0.0, 0.2),))
 CONTENTS = torch.tensor([[96.0, 96], [96, 70], [60, 96]])
 
 
@@ -26,7 +26,8 @@ CONTENTS = torch.tensor([[96.0, 96], [96, 70], [60, 96]])
 def config(request: pytest.FixtureRequest, tiny_config: ModelConfig) -> ModelConfig:
     if request.param == "one stage":
         return tiny_config
-    return replace(tiny_config, refinement=RefinementConfig(proposals=60, channels=8, hidden=32))
+    selection = replace(tiny_config.selection, overlap_penalty=OverlapPenalty(logits=1.41421))
+    return replace(tiny_config, selection=selection, refinement=RefinementConfig(proposals=60, channels=8, hidden=32))
 
 
 def talkative(config: ModelConfig) -> ProposalNetwork:
