@@ -207,7 +207,8 @@ def test_an_overlap_penalty_changes_the_order_and_nothing_else(given_pictures, c
         assert torch.equal(few.boxes, after.boxes[:7])
         assert few.truncated == (len(after.boxes) > 7)
         assert torch.equal(scoring.scores, after.scores[after.scores >= 0.3])
-        assert scored_rows(alone) <= scored_rows(after), "what a strict NMS leaves has lost nothing"
+        if iou == 1:  # a lower one may drop what 0.5 leaves: by a box that 0.5 has dropped before
+            assert scored_rows(alone) <= scored_rows(after), "what a strict NMS leaves has lost nothing"
     for one, other in zip(ask(plain, nms_iou=0.5), strict, strict=True):
         assert torch.equal(one.boxes, other.boxes)
         assert torch.equal(one.scores, other.scores)
