@@ -164,7 +164,7 @@ def _train(trainer: Trainer) -> None:
     folder, speaks = trainer.run.folder, trainer.ranks.is_first
     try:
         trainer.train()
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, DataError):
         if speaks and (folder / STATE_FILE).exists():
             print(f"stopped; the same command goes on from {folder / STATE_FILE}")  # noqa: T201
         raise

@@ -83,6 +83,7 @@ class Trainer:
         Asked to stop by SIGINT (Ctrl-C) or SIGTERM, it ends the step, saves its state and raises KeyboardInterrupt.
 
         Raises:
+            DataError: a picture cannot be read; the steps that were made are saved.
             FloatingPointError: a loss is no longer finite; the last saved state is sound.
         """
         run, first = self.run, self.ranks.is_first
@@ -117,7 +118,16 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = self.schedule(self.progress.total)
         self.optimizer.zero_grad(set_to_none=True)
-        tally, stopped = self._gathered(self._backward(batches))
+        begun = self.progress.batch
+        try:
+            own = self._backward(batches)
+        except DataError:
+            # What was accumulated is taken again, and batch norms' running averages will have seen it twice.
+            self.progress.batch = begun
+            if self.progress.total > 0:  # or there is nothing to lose, and a folder without a state may start anew
+                self._save_state()
+            raise
+        tally, stopped = self._gathered(own)
         if not tally.is_finite:
             loss = sum(tally.losses.values())
             raise FloatingPointError(f"the loss is {loss} at step {self.progress.total}; try a lower learning rate")

@@ -180,6 +180,24 @@ def test_a_damaged_picture_is_named_with_its_record(workers: str, tmp_path: Path
     assert "Traceback" not in done.stderr
 
 
+def test_a_damaged_validation_picture_loses_no_step(tmp_path: Path):
+    write_coco(tmp_path, "train", range(4))
+    write_coco(tmp_path, "val", range(20, 22))
+    picture = tmp_path / "images" / "scene_20.png"
+    content = picture.read_bytes()
+    picture.write_bytes(content[:100])
+    out = tmp_path / "out"
+    options = ["--out", str(out), "--input-size", "64", "--device", "cpu", "--epochs", "1", "--batch-size", "2"]
+    command = [sys.executable, "-m", "service.cli", "train", "--data", str(tmp_path), *options]
+    stopped = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    assert stopped.returncode == 2
+    assert stopped.stdout == f"stopped; the same command goes on from {out / STATE_FILE}\n"
+    assert f"{picture}: the PNG data cannot be decoded" in stopped.stderr.splitlines()[-1]
+    picture.write_bytes(content)
+    finished = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    assert (finished.returncode, finished.stdout) == (0, f"checkpoints are in {out}\n")
+
+
 def test_a_signal_to_the_whole_group_stops_the_run_and_not_its_workers(tmp_path: Path):
     """As `timeout`, systemd and terminals send it."""
     write_coco(tmp_path, "train", range(150))

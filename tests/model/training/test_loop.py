@@ -156,6 +156,30 @@ def test_batches_are_accumulated_to_one_step_and_an_epochs_last_group_is_not_los
         assert torch.equal(tensor, resumed.network.state_dict()[name]), name
 
 
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_a_picture_that_breaks_loses_no_step(
+    accumulate: int, tiny_config: ModelConfig, scenes: list[AnnotatedPicture], tmp_path: Path
+):
+    """12 scenes make 4 batches of 3, in which each is once: one of the last batch breaks, and is mended."""
+    recipe = replace(RECIPE, epochs=1, batch_size=3, accumulate=accumulate)
+    whole = train(make_run(tiny_config, scenes, tmp_path / "whole", validation=[], recipe=recipe))
+    run = make_run(tiny_config, scenes, tmp_path / "broken", validation=[], recipe=recipe)
+    broken = Trainer(run, show_progress=False)
+    *_, last = broken.batches
+    index, _ = last[0]
+    picture = scenes[index].path
+    content = picture.read_bytes()
+    picture.write_bytes(content[:100])
+    with pytest.raises(DataError, match=f"{picture.name}: the PNG data cannot be decoded"):
+        broken.train()
+    picture.write_bytes(content)
+    resumed = Trainer(run, show_progress=False)
+    assert (resumed.progress.total, resumed.progress.batch) == {1: (3, 3), 2: (1, 2)}[accumulate]
+    resumed.train()
+    for (name, weights), theirs in zip(whole.network.named_parameters(), resumed.network.parameters(), strict=True):
+        assert torch.equal(weights, theirs), name
+
+
 def test_a_run_can_be_followed_in_tensorboard(tiny_config: ModelConfig, scenes: list[AnnotatedPicture], tmp_path: Path):
     train(make_run(tiny_config, scenes, tmp_path, tensorboard=True, recipe=replace(RECIPE, epochs=1)))
     events = EventAccumulator(str(tmp_path / EVENTS_FOLDER))
