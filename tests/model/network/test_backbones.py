@@ -2,7 +2,7 @@ import pytest
 import torch
 from torchvision.models import detection
 
-from model.architectures import ARCHITECTURES, architecture
+from model.architectures import architecture
 from model.config import BackboneConfig
 from model.errors import ConfigError
 from model.network.backbones import BACKBONES, build_backbone
@@ -46,18 +46,8 @@ def test_an_unknown_backbone_is_named():
         build_backbone(BackboneConfig("alexnet"))
 
 
-@pytest.mark.parametrize("name", ARCHITECTURES)
-def test_every_architecture_knows_its_name(name: str):
-    assert architecture(name).architecture == name
-
-
 def test_the_papers_outputs_are_18_and_36():
     head = build_network(architecture("rpn_vgg16")).rpn.head
     assert (head.conv[0][0].out_channels, head.conv[0][0].kernel_size) == (512, (3, 3))
     assert (head.cls_logits.out_channels, head.bbox_pred.out_channels) == (18, 36)
     assert build_network(architecture("rpn_vgg16_sigmoid")).rpn.head.cls_logits.out_channels == 9
-
-
-def test_an_unknown_architecture_is_named():
-    with pytest.raises(ConfigError, match=r"architecture 'yolo' is none of rpn_vgg16"):
-        architecture("yolo")
