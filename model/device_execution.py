@@ -1,5 +1,6 @@
 """A network that torch computes on an accelerator, as one batch from pixels to proposals, read back in one copy."""
 
+import traceback
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Protocol
@@ -18,7 +19,7 @@ from model.network.packed_boxes import all_settled, pack, unpack
 from model.structures import FloatArray, PixelArray, Proposals, Selection
 
 # Rounds of NMS (`model.network.suppression`) before anything is read back. On photographs `general` and `face` took up
-# to 16, and on a GPU a round is a few microseconds; a batch that takes more is computed once more.
+# to 16; a batch that takes more is computed once more.
 ROUNDS = 24
 
 
@@ -74,11 +75,18 @@ class DeviceExecution:
             if not all_settled(packed):
                 packed = self._propose(*self._placed(given), rounds=None).cpu().numpy()
         except torch.OutOfMemoryError as error:
-            torch.cuda.empty_cache()
-            raise DeviceOutOfMemory(f"{self._device} cannot hold a batch of {len(pixels)}") from error
-        except torch.AcceleratorError as error:  # an illegal access or assert: the device's context is lost for good
-            raise DeviceError(f"{self._device} has failed: {str(error).splitlines()[0]}") from error
-        return unpack(packed, selections)
+            traceback.clear_frames(error.__traceback__)
+        except torch.AcceleratorError as error:
+            reason = str(error).splitlines()[0]
+            if "out of memory" not in reason:  # as what is not torch's own allocator puts it
+                # An illegal access or assert: the device's context is lost for good.
+                raise DeviceError(f"{self._device} has failed: {reason}") from error
+            traceback.clear_frames(error.__traceback__)
+        else:
+            return unpack(packed, selections)
+        # Nothing holds what was computed so far any more: neither a frame, nor an error that holds frames.
+        torch.cuda.empty_cache()
+        raise DeviceOutOfMemory(f"{self._device} cannot hold a batch of {len(pixels)}")
 
     def _quickly(self, given: tuple[Tensor, ...]) -> Tensor:
         recording = self._recording(given)

@@ -290,11 +290,11 @@ class _Lane:
 def _warm_up(predictor: Predictor, largest_batch: int) -> None:
     smallest, *larger = predictor.sizes_to_warm(largest_batch)
     predictor.warm_up((smallest,))
-    try:
-        for size in larger:
+    for size in reversed(larger):  # what is recorded on a GPU uses the memory of what was recorded before
+        try:
             predictor.warm_up((size,))
-    except DeviceOutOfMemory as error:
-        _log.warning("a full batch does not fit the device; batches will be split: %s", error)
+        except DeviceOutOfMemory as error:
+            _log.warning("a batch of %d does not fit the device; such batches will be split: %s", size, error)
 
 
 def _resolve(future: "asyncio.Future[Any]", result: Any, error: BaseException | None) -> None:

@@ -155,24 +155,29 @@ def _thinned(
     """The logits that thresholds, NMS and the overlap penalty leave, the others minus infinity; settled (S,)."""
     high = _high(crowd.logits, config, crowd.wanted, calibration)
     logits = crowd.logits.where(high, _NEVER)
-    survivors, settled = suppress(crowd.boxes, logits > _NEVER, crowd.wanted.ious, rounds=rounds)
-    if config.overlap_penalty is not None:
-        loss, at_rest = _penalties(crowd.boxes, logits > _NEVER, config.overlap_penalty, rounds)
-        logits, settled = logits - loss, settled & at_rest
-        survivors = survivors & _served_high(logits, crowd.wanted, calibration)
-    return logits.where(survivors, _NEVER), settled
+    penalty = config.overlap_penalty
+    survivors, settled = suppress(crowd.boxes, logits > _NEVER, _thresholds(crowd.wanted, penalty), rounds=rounds)
+    remaining = survivors[0]
+    if penalty is not None:
+        logits = logits - _lost(survivors[1:], penalty)
+        remaining = remaining & _served_high(logits, crowd.wanted, calibration)
+    return logits.where(remaining, _NEVER), settled
 
 
-def _penalties(boxes: Tensor, competing: Tensor, penalty: OverlapPenalty, rounds: int | None) -> tuple[Tensor, Tensor]:
-    """What each box's logit (S, K) loses, and settled (S,)."""
-    loss, penalised = torch.zeros_like(boxes[..., 0]), torch.ones_like(competing)
-    settled = torch.ones_like(competing[:, 0])
-    for iou in penalty.ious:
-        threshold = boxes.new_full((len(boxes),), float(float32_below(iou)))
-        survivors, at_rest = suppress(boxes, competing, threshold, rounds=rounds)
-        penalised, settled = penalised & ~survivors, settled & at_rest
-        loss = loss + penalised * penalty.logits
-    return loss, settled
+def _thresholds(wanted: Wanted, penalty: OverlapPenalty | None) -> Tensor:
+    """Of NMS for each set, the caller's first and then the penalty's: float32 (T, S)."""
+    of_all = () if penalty is None else penalty.ious
+    return torch.stack((wanted.ious, *(torch.full_like(wanted.ious, float(float32_below(iou))) for iou in of_all)))
+
+
+def _lost(survivors: Tensor, penalty: OverlapPenalty) -> Tensor:
+    """What each box's logit loses (S, K), of what is left of them at each threshold, bool (T, S, K)."""
+    lost = torch.zeros_like(survivors[0], dtype=torch.float32)
+    penalised = torch.ones_like(survivors[0])
+    for left in survivors:
+        penalised = penalised > left  # of booleans: and not
+        lost = lost + penalised * penalty.logits
+    return lost
 
 
 def _top_candidates(scored: ScoredAnchors, contents: Tensor, top_n: int) -> tuple[Tensor, Tensor]:

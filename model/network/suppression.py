@@ -9,9 +9,12 @@ comes to rest at exactly these: after n rounds the first n boxes are settled, in
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
-# Boxes are taken in turns of so many, highest first: the overlaps of a turn with what stands above it are one matrix,
-# whose size bounds the memory, and rounds are needed within a turn alone.
+# A round is a pass over all pairs, a byte each, and nearly all of its time: it reads them eight at once.
+_WORD, _BYTES = torch.int64, 8
+# Boxes are taken in turns of so many, whole words, highest first: the overlaps of a turn with what stands above it are
+# one matrix, whose size bounds the memory, and rounds are needed within a turn alone.
 _TURN = 1024
 # Pairs whose overlaps are computed at once: 128 MiB for each of the few matrices that stand at the same time.
 _PAIRS = 2**25
@@ -20,22 +23,27 @@ _MORE_ROUNDS = 8
 
 
 def suppress(boxes: Tensor, competing: Tensor, ious: Tensor, *, rounds: int | None = None) -> tuple[Tensor, Tensor]:
-    """Which boxes of each set no higher survivor overlaps by more than the set's own threshold.
+    """Which boxes of each set no higher survivor overlaps by more than a threshold, at several of them side by side.
 
     ``boxes``: float32 (S, K, 4) ``xyxy``, highest first; ``competing``: bool (S, K), the others neither survive nor
-    suppress; ``ious``: float32 (S,). Returns survivors, bool (S, K), and settled, bool (S,): whether ``rounds`` were
-    enough for that set. With None as many are made as it takes, and the host waits for each few of them.
+    suppress; ``ious``: float32 (T, S), each set's own. Returns survivors, bool (T, S, K), and settled, bool (S,):
+    whether ``rounds`` were enough for that set. With None as many are made as it takes, and the host waits for each few
+    of them.
     """
+    count = boxes.shape[1]
+    padding = -count % _BYTES
+    boxes, competing = F.pad(boxes, (0, 0, 0, padding)), F.pad(competing, (0, padding))
+    competing = competing.expand(len(ious), -1, -1)
     turns: list[tuple[Tensor, Tensor]] = []
-    settled = torch.ones_like(competing[:, 0])
-    for start in range(0, boxes.shape[1], _TURN):
-        turn, left = boxes[:, start : start + _TURN], competing[:, start : start + _TURN]
+    settled = torch.ones_like(competing[0, :, 0])
+    for start in range(0, count, _TURN):
+        turn, left = boxes[:, start : start + _TURN], competing[..., start : start + _TURN]
         for higher, survivors in turns:
-            left = left & ~_reached(_overlapping(turn, higher, ious), survivors)
+            left = left > _reached(_overlapping(turn, higher, ious), survivors)
         survivors, at_rest = _settle(_below(_overlapping(turn, turn, ious)), left, rounds)
         turns.append((turn, survivors))
         settled = settled & at_rest
-    return torch.cat([survivors for _, survivors in turns], dim=1), settled
+    return torch.cat([survivors for _, survivors in turns], dim=2)[..., :count], settled
 
 
 def _settle(over: Tensor, competing: Tensor, rounds: int | None) -> tuple[Tensor, Tensor]:
@@ -49,26 +57,29 @@ def _judge(over: Tensor, competing: Tensor, survivors: Tensor, rounds: int) -> t
     """The survivors after more rounds, and whether the last of them changed nothing: bool (S,)."""
     before = survivors
     for _ in range(rounds):
-        survivors, before = competing & ~_reached(over, survivors), survivors
-    return survivors, (survivors == before).all(dim=1)
+        survivors, before = competing > _reached(over, survivors), survivors  # of booleans: and not
+    return survivors, (survivors == before).all(dim=2).all(dim=0)
 
 
 def _reached(over: Tensor, survivors: Tensor) -> Tensor:
-    """The lower boxes (S, M) that some survivor (S, H) overlaps, of which box overlaps which (S, M, H)."""
-    return (over & survivors[:, None]).any(dim=2)
+    """The lower boxes (T, S, M) that some survivor (T, S, H) overlaps, of which box overlaps which (T, S, M, H)."""
+    words: Tensor = over.view(_WORD) & survivors.contiguous().view(_WORD)[:, :, None]
+    return words.any(dim=3)
 
 
 def _below(over: Tensor) -> Tensor:
     """Of a turn's overlaps with itself those of a box with a higher one."""
-    places = torch.arange(over.shape[1], device=over.device)
+    places = torch.arange(over.shape[2], device=over.device)
     return over & (places[:, None] > places)
 
 
 def _overlapping(lower: Tensor, higher: Tensor, ious: Tensor) -> Tensor:
-    """Which pairs' intersection over union is more than the threshold: bool (S, M, H)."""
+    """Which pairs' intersection over union is more than the threshold: bool (T, S, M, H)."""
+    sets = ious.shape[1]
     at_once = max(1, _PAIRS // (lower.shape[1] * higher.shape[1]))
-    parts = [slice(first, first + at_once) for first in range(0, len(ious), at_once)]
-    return torch.cat([_over(lower[part], higher[part], ious[part]) for part in parts])
+    parts = [slice(first, first + at_once) for first in range(0, sets, at_once)]
+    found = [_over(lower[part], higher[part], ious[:, part]) for part in parts]
+    return found[0] if len(found) == 1 else torch.cat(found, dim=1)  # which would copy one, too
 
 
 def _over(lower: Tensor, higher: Tensor, ious: Tensor) -> Tensor:
@@ -79,4 +90,4 @@ def _over(lower: Tensor, higher: Tensor, ious: Tensor) -> Tensor:
     intersection = (torch.minimum(right, other_right) - torch.maximum(left, other_left)).clamp_(min=0)
     intersection *= (torch.minimum(bottom, other_bottom) - torch.maximum(top, other_top)).clamp_(min=0)
     union = (right - left) * (bottom - top) + (other_right - other_left) * (other_bottom - other_top)
-    return intersection / (union - intersection) > ious[:, None, None]
+    return intersection / (union - intersection) > ious[..., None, None]

@@ -221,7 +221,7 @@ class Trainer:
 
     def _resume(self) -> None:
         path = self.run.folder / STATE_FILE
-        state = load_state(path, self.settings, self.run.device)
+        state = load_state(path, self.settings)
         try:
             self.network.load_state_dict(state["network"])
             self.average.load_state_dict(state["average"])

@@ -19,14 +19,14 @@ def save_state(path: Path, settings: Settings, parts: dict[str, Any]) -> None:
     partial(path).replace(path)
 
 
-def load_state(path: Path, settings: Settings, device: torch.device) -> dict[str, Any]:
-    """The parts that `save_state` wrote, on the device.
+def load_state(path: Path, settings: Settings) -> dict[str, Any]:
+    """The parts that `save_state` wrote, on the CPU, where the optimizer's count of steps has to stay.
 
     Raises:
         DataError: it is damaged or foreign, or was written under other settings; the message names the first.
     """
     try:
-        state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
         raise DataError(f"{path}: {error.strerror or error}") from error
     except Exception as error:  # a damaged or foreign file fails in as many ways as there are

@@ -124,6 +124,7 @@ def test_a_shape_that_cannot_be_recorded_goes_without(network: ProposalNetwork, 
     ("raised", "told", "words"),
     [
         (torch.OutOfMemoryError("CUDA out of memory"), DeviceOutOfMemory, "cpu cannot hold a batch of 2"),
+        (torch.AcceleratorError("CUDA error: out of memory\nmore"), DeviceOutOfMemory, "cpu cannot hold a batch of 2"),
         (torch.AcceleratorError("an illegal access\nmore"), DeviceError, "cpu has failed: an illegal access$"),
     ],
 )
@@ -140,27 +141,50 @@ def test_what_the_device_cannot_do_is_told_apart(
 
 
 @needs_cuda
-def test_what_a_graph_plays_back_is_what_is_computed(network: ProposalNetwork, config: ModelConfig, tmp_path: Path):
+def test_what_a_graph_plays_back_is_what_is_computed(
+    network: ProposalNetwork, config: ModelConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
     save_checkpoint(Checkpoint("tiny", "1", config, network.state_dict()), tmp_path / "tiny.safetensors")
-    graphs = Predictor.load(tmp_path / "tiny.safetensors", device="cuda")
-    eager = Predictor.load(tmp_path / "tiny.safetensors", device="cuda", runtime="torch")
-    assert (graphs.runtime.split()[0], eager.runtime.split()[0]) == ("cuda-graphs", "torch")
+    graphs, eager = (
+        Predictor.load(tmp_path / "tiny.safetensors", device="cuda", precision="fp32", runtime=runtime)
+        for runtime in ("auto", "torch")
+    )
+    assert (graphs.runtime, eager.runtime) == ("cuda-graphs fp32", "torch fp32")
     canvas = graphs.input_rule.canvases[0]
     size = ImageSize(canvas.width, canvas.height)
     for count in (1, 3, 8, 2, 3):
         pixels = np.random.default_rng(count).integers(0, 256, (count, canvas.height, canvas.width, 3), dtype=np.uint8)
         given = (pixels, [Placement(size, size, canvas)] * count, [Selection(top_n=50)] * count)
         for ours, theirs in zip(graphs.predict(*given), eager.predict(*given), strict=True):
-            np.testing.assert_allclose(ours.boxes, theirs.boxes, atol=0.5)
-            np.testing.assert_allclose(ours.scores, theirs.scores, atol=1e-2)
+            # another size of batch may be computed by another kernel, so ranks may change places
+            away = np.abs(theirs.boxes[:, None] - ours.boxes).max(axis=2).min(axis=1)
+            assert (away < 0.5).mean() > 0.9
+            np.testing.assert_allclose(ours.scores, theirs.scores, atol=1e-3)
+
+
+def waits(values: Tensor) -> Tensor:
+    return values * values.sum().item()
+
+
+# torch does not find this one when it is rehearsed: it fails in the recording itself
+def waits_unseen(values: Tensor) -> Tensor:
+    torch.cuda.current_stream().synchronize()
+    return values
 
 
 @needs_cuda
-def test_work_that_waits_for_the_host_is_not_recorded(caplog: pytest.LogCaptureFixture):
-    def waits(values: Tensor) -> Tensor:
-        return values * values.sum().item()
-
+@pytest.mark.parametrize("work", [waits, waits_unseen])
+def test_work_that_waits_for_the_host_is_not_recorded(
+    work: Callable[[Tensor], Tensor], caplog: pytest.LogCaptureFixture
+):
+    recorder, stream = CUDAGraphRecorder(torch.device("cuda")), torch.cuda.current_stream()
     with caplog.at_level(logging.WARNING):
-        assert CUDAGraphRecorder(torch.device("cuda")).record(waits, [torch.ones(2)]) is None
+        assert recorder.record(work, [torch.ones(2)]) is None
     assert "could not be recorded" in caplog.text
+    assert torch.cuda.current_stream() == stream
+    torch.cuda.empty_cache()
     assert torch.ones(1, device="cuda").item() == 1, "the device goes on"
+    played = recorder.record(lambda values: values * 2, [torch.ones(2)])
+    assert played is not None, "and so do recordings"
+    assert played(torch.tensor([3.0, 4.0])).tolist() == [6, 8]

@@ -125,11 +125,13 @@ def test_the_cpu_is_the_cpu_whichever_number_it_is_given(predictor: Predictor, t
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_cuda_agrees_with_the_cpu(predictor: Predictor, tmp_path: Path):
-    other = Predictor.load(tmp_path / "tiny.safetensors", device="cuda")
+def test_cuda_agrees_with_the_cpu(predictor: Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
+    other = Predictor.load(tmp_path / "tiny.safetensors", device="cuda", precision="fp32")
     items = [place(predictor, seed) for seed in range(4)]
     for cpu, cuda in zip(predict(predictor, items), predict(other, items), strict=True):
-        np.testing.assert_allclose(cuda.boxes[:100], cpu.boxes[:100], atol=0.5)
+        away = np.abs(cpu.boxes[:100, None] - cuda.boxes).max(axis=2).min(axis=1)  # ranks may change places
+        assert away.max() < 0.5
 
 
 def test_whatever_computes_the_network_the_boxes_are_the_same(predictor: Predictor, tmp_path: Path):

@@ -53,7 +53,7 @@ async def test_the_sizes_that_a_predictor_asks_for_are_warmed():
     assert fake.warmed == [(1,)]
     fake.device = "cuda"
     await load(engine)
-    assert fake.warmed == [(1,), (1,), (2,), (4,)]
+    assert fake.warmed == [(1,), (1,), (4,), (2,)]
     engine.stop(5)
 
 
@@ -62,11 +62,14 @@ async def test_a_full_batch_that_does_not_fit_ends_nothing():
         device = "cuda"
 
         def warm_up(self, batch_sizes):
-            if max(batch_sizes) > 1:
+            if max(batch_sizes) > 2:
                 raise DeviceOutOfMemory("too small")
+            super().warm_up(batch_sizes)
 
-    engine = started(Small())
+    fake = Small()
+    engine = started(fake)
     await load(engine)
+    assert fake.warmed == [(1,), (2,)]
     assert await predict(engine) == 1
     engine.stop(5)
 

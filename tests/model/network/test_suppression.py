@@ -38,8 +38,8 @@ def chain(count: int) -> Tensor:
     st.integers(1, 3),
     st.integers(1, 260),
     st.sampled_from([5.0, 60.0, 400.0]),
-    st.lists(st.sampled_from([0.0, 0.25, 0.5, 0.75, 1.0]), min_size=3, max_size=3),
-    st.sampled_from([16, 100, 1024]),
+    st.lists(st.tuples(*[st.sampled_from([0.0, 0.25, 0.5, 0.75, 1.0])] * 3), min_size=1, max_size=3),
+    st.sampled_from([16, 104, 1024]),
     st.sampled_from([2**12, 2**25]),
 )
 def test_survivors_are_those_of_torchvision(seed, sets, count, spread, ious, turn, pairs):
@@ -49,34 +49,35 @@ def test_survivors_are_those_of_torchvision(seed, sets, count, spread, ious, tur
     with pytest.MonkeyPatch.context() as patch:  # small ones, that there are several turns of few boxes
         patch.setattr(suppression, "_TURN", turn)
         patch.setattr(suppression, "_PAIRS", pairs)
-        survivors, settled = suppress(boxes, competing, torch.tensor(ious[:sets]))
+        survivors, settled = suppress(boxes, competing, torch.tensor(ious)[:, :sets])
     assert settled.all()
-    for n in range(sets):
-        assert torch.equal(survivors[n], greedy(boxes[n], competing[n], ious[n]))
+    for of_one, at in zip(survivors, ious, strict=True):
+        for n in range(sets):
+            assert torch.equal(of_one[n], greedy(boxes[n], competing[n], at[n]))
 
 
 @pytest.mark.parametrize("count", [2, 9, 100, 1100])
 def test_a_chain_takes_as_many_rounds_as_it_has_links(count):
     boxes, everything = chain(count), torch.ones(1, count, dtype=torch.bool)
-    survivors, settled = suppress(boxes, everything, torch.tensor([0.5]))
+    survivors, settled = suppress(boxes, everything, torch.tensor([[0.5]]))
     assert settled.all()
-    assert survivors[0].tolist() == [place % 2 == 0 for place in range(count)]
+    assert survivors[0, 0].tolist() == [place % 2 == 0 for place in range(count)]
     rounds = min(count, suppression._TURN)  # the last one finds that nothing changes
-    enough, settled = suppress(boxes, everything, torch.tensor([0.5]), rounds=rounds)
+    enough, settled = suppress(boxes, everything, torch.tensor([[0.5]]), rounds=rounds)
     assert settled.all()
     assert torch.equal(enough, survivors)
-    _, settled = suppress(boxes, everything, torch.tensor([0.5]), rounds=rounds - 1)
+    _, settled = suppress(boxes, everything, torch.tensor([[0.5]]), rounds=rounds - 1)
     assert not settled.any()
 
 
 def test_each_set_says_for_itself_whether_it_is_settled():
     boxes = torch.cat((chain(40), crowd(torch.Generator().manual_seed(0), 1, 40, 4000.0)))
-    _, settled = suppress(boxes, torch.ones(2, 40, dtype=torch.bool), torch.full((2,), 0.5), rounds=6)
+    _, settled = suppress(boxes, torch.ones(2, 40, dtype=torch.bool), torch.full((1, 2), 0.5), rounds=6)
     assert settled.tolist() == [False, True]
 
 
 def test_what_does_not_compete_may_be_no_number():
     boxes = torch.tensor([[[0.0, 0, 10, 10], [torch.nan] * 4, [0, 0, 10, 9], [5, 5, 5, 5], [5, 5, 5, 5]]])
     competing = torch.tensor([[True, False, True, True, True]])
-    survivors, _ = suppress(boxes, competing, torch.tensor([0.5]))
-    assert survivors.tolist() == [[True, False, False, True, True]]
+    survivors, _ = suppress(boxes, competing, torch.tensor([[0.5]]))
+    assert survivors.tolist() == [[[True, False, False, True, True]]]
