@@ -9,12 +9,17 @@
 #
 # It needs Python (.venv, else $PYTHON, else python3) with torch, torchvision, pillow, safetensors and numpy.
 # Without FastAPI and what else the service needs, serving is skipped, and that is said. A machine without a network
-# can be given it as a folder of wheels, whose content comes before what is installed there. Made with the same Python:
+# can be given it as a folder of wheels, whose content comes before what is installed there. Made anywhere, for the
+# Python of that machine, here 3.12:
 #
-#   python3 scripts/lock_without.py requirements.txt torch torchvision triton 'nvidia-*' 'cuda-*' > lock.txt
-#   python3 -m pip download -d wheels --only-binary :all: --no-deps -r lock.txt
+#   python3 scripts/lock_without.py requirements.txt torch torchvision triton 'nvidia-*' 'cuda-*' openvino \
+#       'openvino-*' numpy sympy networkx setuptools > lock.txt
+#   python3 -m pip download -d wheels --only-binary :all: --no-deps --python-version 3.12 --implementation cp \
+#       --platform manylinux_2_28_x86_64 --platform manylinux2014_x86_64 -r lock.txt
 #   python3 -m pip wheel -w wheels --no-deps .
 #   BENCH_WHEELS=wheels bench/gpu.sh
+#
+# BENCH_SECONDS, 590 unless told, is when it ends at the latest.
 set -euo pipefail
 wheels=${BENCH_WHEELS:+$(realpath "$BENCH_WHEELS")}
 cd "$(dirname "$0")/.."
@@ -31,4 +36,4 @@ if [ -n "$wheels" ]; then
 fi
 
 # SIGINT, so that what was started is ended too; what was written by then stays.
-timeout --signal=INT --kill-after=5 590 "$python" -m bench.gpu "$@"
+timeout --signal=INT --kill-after=5 "${BENCH_SECONDS:-590}" "$python" -m bench.gpu "$@"
