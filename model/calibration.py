@@ -1,4 +1,4 @@
-"""From objectness to the chance that a proposal covers an object: one rising curve, so the ranking never changes.
+"""From objectness to the chance that a proposal covers an object: rising curves, so the ranking never changes.
 
 Beta calibration (Kull, Silva Filho and Flach 2017): the logit of the chance is ``rise_low * ln(s) - rise_high *
 ln(1 - s) + offset`` for a score s. With both rises alike it is Platt's logistic curve. It has no flat steps as isotonic
@@ -7,11 +7,15 @@ regression has, which would give many proposals one score.
 An overlap penalty mixes first guesses with second ones of a higher chance, and then the chance rises, hardly rises,
 and rises again, which three numbers cannot say. So the logit may also rise by so much for each unit of the score's own
 logit between two of its values, for several ``bands``.
+
+A strict NMS drops second guesses, which of all that have their score are the likeliest to cover an object. So the
+chance of what is left depends on the threshold, and there is a curve for each of several.
 """
 
-from dataclasses import dataclass
-from itertools import chain
-from typing import TYPE_CHECKING
+import math
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -26,8 +30,8 @@ SCORE_MARGIN = 1e-7
 
 
 @dataclass(frozen=True, slots=True)
-class Calibration:
-    """The curve; `model.evaluation.calibration` fits it, a checkpoint stores it, `select_proposals` applies it.
+class Curve:
+    """The logit of a chance by the score; `model.evaluation.calibration` fits it.
 
     Raises:
         ConfigError: it would not rise everywhere, or is not finite.
@@ -39,12 +43,20 @@ class Calibration:
     bands: tuple[tuple[float, float, float], ...] = ()  # (from, to, rise)
 
     def __post_init__(self) -> None:
-        if not all(map(_is_finite, (self.rise_low, self.rise_high, self.offset, *chain.from_iterable(self.bands)))):
-            raise ConfigError("calibration: its numbers must be finite")
+        for name in ("rise_low", "rise_high", "offset"):
+            if not math.isfinite(value := getattr(self, name)):
+                raise ConfigError(f"calibration: {name} must be finite, not {value}")
         if min(self.rise_low, self.rise_high) < 0 or self.rise_low + self.rise_high == 0:
-            raise ConfigError("calibration: must rise (rise_low and rise_high not negative, one of them positive)")
-        if any(low >= high or rise < 0 for low, high, rise in self.bands):
-            raise ConfigError("calibration: a band must go from a lower to a higher logit, and must not fall")
+            raise ConfigError(
+                "calibration: must rise: rise_low and rise_high not negative and one of them positive, not "
+                f"{self.rise_low} and {self.rise_high}"
+            )
+        for band in self.bands:
+            low, high, rise = band
+            if not (all(map(math.isfinite, band)) and low < high and rise >= 0):
+                raise ConfigError(
+                    f"calibration: a band must go from a lower to a higher finite logit, and not fall, unlike {band}"
+                )
 
     def __str__(self) -> str:
         """The logit of the chance, with s the network's own score."""
@@ -54,25 +66,83 @@ class Calibration:
         bands = ", ".join(f"{rise:.4f} from {low:g} to {high:g}" for low, high, rise in self.bands)
         return f"{text}, and for each unit of the logit of s {bands}"
 
-    def __call__(self, scores: "Tensor") -> "Tensor":
-        """Chances in [0, 1] for objectness in [0, 1], of any shape; float32 as the scores are."""
+    def logits(self, scores: "Tensor") -> "Tensor":
+        """For objectness in [0, 1], of any shape; float32 as the scores are."""
         inside = scores.clamp(SCORE_MARGIN, 1 - SCORE_MARGIN)
         below, above = inside.log(), (-inside).log1p()
         logits = self.rise_low * below - self.rise_high * above + self.offset
         for low, high, rise in self.bands:
             logits = logits + rise * ((below - above).clamp(low, high) - low)
-        return logits.sigmoid()
+        return logits
 
-    def on_host(self, scores: FloatArray) -> FloatArray:
+    def logits_on_host(self, scores: FloatArray) -> FloatArray:
         """The same in NumPy."""
         inside = np.clip(scores, np.float32(SCORE_MARGIN), np.float32(1 - SCORE_MARGIN))
         below, above = np.log(inside), np.log1p(-inside)
         logits = self.rise_low * below - self.rise_high * above + self.offset
         for low, high, rise in self.bands:
             logits += rise * (np.clip(below - above, low, high) - low)
-        chances: FloatArray = np.reciprocal(1 + np.exp(-logits))
+        return logits.astype(np.float32, copy=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """A curve for each of the rising ``nms_ious``, or one for all; a checkpoint stores it, selection applies it.
+
+    Between two thresholds lies what is between their curves' logits, and beyond the outermost their own.
+
+    Raises:
+        ConfigError: curves and thresholds do not belong together.
+    """
+
+    curves: tuple[Curve, ...]
+    nms_ious: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.curves or len(self.curves) != max(1, len(self.nms_ious)):
+            raise ConfigError(f"calibration: {len(self.curves)} curves for {len(self.nms_ious)} thresholds of NMS")
+        if list(self.nms_ious) != sorted({iou for iou in self.nms_ious if 0 <= iou <= 1}):
+            raise ConfigError(f"calibration: nms_ious must rise and lie in [0, 1], not {self.nms_ious}")
+
+    def __str__(self) -> str:
+        return "; ".join(self.lines())
+
+    def lines(self) -> list[str]:
+        """Each curve, with the threshold that it is for."""
+        if not self.nms_ious:
+            return [str(self.curves[0])]
+        return [f"after NMS at {iou:g}: {curve}" for iou, curve in zip(self.nms_ious, self.curves, strict=True)]
+
+    def to_dict(self) -> dict[str, Any]:
+        """For a checkpoint's document; one curve alone as it was written before there could be several."""
+        return asdict(self) if self.nms_ious else asdict(self.curves[0])
+
+    def __call__(self, scores: "Tensor", nms_ious: "Tensor") -> "Tensor":
+        """Chances in [0, 1] for objectness (S, K) that is left by an NMS at each set's threshold, float32 (S,)."""
+        logits = [curve.logits(scores) for curve in self.curves]
+        mixed = logits[0]
+        for (low, high), (lower, higher) in zip(pairwise(self.nms_ious), pairwise(logits), strict=True):
+            share = ((nms_ious - low) / (high - low)).clamp(0, 1)
+            mixed = mixed + share[:, None] * (higher - lower)
+        return mixed.sigmoid()
+
+    def on_host(self, scores: FloatArray, nms_iou: float) -> FloatArray:
+        """The same in NumPy for the scores of one picture, of any shape."""
+        shares = zip(self.curves, self._shares(nms_iou), strict=True)
+        first, *others = [share * curve.logits_on_host(scores) for curve, share in shares if share]
+        chances: FloatArray = np.reciprocal(1 + np.exp(-sum(others, first)))
         return chances
 
-
-def _is_finite(value: float) -> bool:
-    return abs(value) < float("inf")  # NaN compares false
+    def _shares(self, nms_iou: float) -> list[float]:
+        """What each curve counts for at a threshold: one or two of them something."""
+        if not self.nms_ious:
+            return [1.0]
+        shares = [0.0] * len(self.curves)
+        place = min(max(nms_iou, self.nms_ious[0]), self.nms_ious[-1])
+        above = next(n for n, iou in enumerate(self.nms_ious) if iou >= place)
+        shares[above] = 1.0
+        if above > 0:
+            low, high = self.nms_ious[above - 1], self.nms_ious[above]
+            shares[above] = (place - low) / (high - low)
+            shares[above - 1] = 1 - shares[above]
+        return shares

@@ -96,7 +96,7 @@ class OverlapPenalty:
     """A box that is much like a better one is ranked lower rather than dropped, as by Soft-NMS (Bodla et al. 2017).
 
     ``ious``: thresholds of NMS, rising; a box loses ``logits`` for each of them that would drop it, up to the first one
-    that would not. So the first proposals differ from one another, as after a strict NMS, and the later ones are
+    that would not, and of those alone that are stricter than the NMS that is asked for. So the first proposals differ from one another, as after a strict NMS, and the later ones are
     second guesses at the same objects, as after a loose one. Here a score falls in steps and all at once, where
     Soft-NMS goes from box to box.
     """
@@ -104,6 +104,10 @@ class OverlapPenalty:
     # Both measured on validation pictures (docs/training.md): 1 or 2 logits find less with a hundred.
     ious: tuple[float, ...] = (0.5, 0.7)
     logits: float = 1.5
+
+    def __str__(self) -> str:
+        ious = " and ".join(f"{iou:g}" for iou in self.ious)
+        return f"{self.logits:g} of a proposal's logit for each of the IoUs {ious} at which NMS would drop it"
 
     def __post_init__(self) -> None:
         if not self.ious or list(self.ious) != sorted(set(self.ious)) or not 0 <= self.ious[0] <= self.ious[-1] <= 1:

@@ -40,6 +40,7 @@ class Predictor:
         self.device = device
         self.input_rule = checkpoint.config.input
         self.max_top_n = checkpoint.config.selection.post_nms_top_n
+        penalty = checkpoint.config.selection.overlap_penalty
         self.info = ModelInfo(
             name=checkpoint.name,
             version=checkpoint.version,
@@ -50,6 +51,7 @@ class Predictor:
             provenance=checkpoint.provenance,
             metrics=checkpoint.metrics,
             nms_iou=checkpoint.config.selection.nms_iou,
+            overlap_penalty=None if penalty is None else str(penalty),
         )
 
     @classmethod

@@ -78,7 +78,8 @@ class Selection:
     """What one caller wants of his picture's proposals.
 
     ``top_n``: at most so many; ``score_threshold``: a score, as it is served, of at least this, in [0, 1];
-    ``nms_iou``: of two proposals of one level that overlap by more, the lower-scored goes (1.0 keeps all).
+    ``nms_iou``: of two proposals of one level that overlap by more, the one that the network scores lower
+    goes (1.0 keeps all).
     """
 
     top_n: int = 300
@@ -113,7 +114,10 @@ class Proposals:
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
-    """What a loaded checkpoint says of itself; ``nms_iou`` is for callers who name none."""
+    """What a loaded checkpoint says of itself; ``nms_iou`` is for callers who name none.
+
+    ``overlap_penalty``: what ranks proposals lower that are much like a better one, in words, if anything does.
+    """
 
     name: str
     version: str
@@ -124,3 +128,4 @@ class ModelInfo:
     provenance: dict[str, Any] = field(default_factory=dict)
     metrics: dict[str, Any] = field(default_factory=dict)
     nms_iou: float = 0.7
+    overlap_penalty: str | None = None

@@ -55,7 +55,7 @@ CANDIDATES: dict[str, Callable[[NormLayer], Body]] = {
 
 
 # And this, which `rpn train` knows already.
-OTHERS = ("rpn_resnet18_fpn_cascade",)
+OTHERS = ("rpn_regnet_x_400mf_fpn_cascade",)
 
 
 def register() -> list[str]:

@@ -60,6 +60,7 @@ def _card(batcher: Batcher, *, default: bool) -> LoadedModelCard:
         canvases=[str(canvas) for canvas in model.input_rule.canvases],
         max_top_n=model.max_top_n,
         nms_iou=info.nms_iou,
+        overlap_penalty=info.overlap_penalty,
         provenance=info.provenance,
         metrics=info.metrics,
     )

@@ -36,8 +36,8 @@ class Proposal(BaseModel):
     score: float = Field(
         ge=0,
         le=1,
-        description="The chance, as measured in validation, that the box covers an object (IoU of at least 0.5); "
-        "of a model that is not calibrated, its objectness.",
+        description="The chance, as measured in validation at this `nms_iou`, that the box covers an object (IoU of at "
+        "least 0.5); of a model that is not calibrated, its objectness.",
     )
 
 
@@ -127,6 +127,9 @@ class LoadedModelCard(BaseModel):
     canvases: list[str] = Field(description="The padded shapes that the network sees, width x height.")
     max_top_n: int = Field(description="Most proposals that this model returns.")
     nms_iou: float = Field(description="The `nms_iou` of requests that name none.")
+    overlap_penalty: str | None = Field(
+        description="What a proposal loses of its score for being much like a better one; none at an `nms_iou` as strict."
+    )
     provenance: dict[str, Any]
     metrics: dict[str, Any]
 

@@ -2,8 +2,8 @@
 
 from typing import Any
 
+from model.calibration import Calibration
 from model.checkpoints.checkpoint import Checkpoint
-from model.config import OverlapPenalty
 
 _HEADER = "| proposals | 1 | 10 | 100 | 300 | 1000 |\n|---|---|---|---|---|---|"
 
@@ -35,16 +35,9 @@ def _facts(checkpoint: Checkpoint, file_name: str, sha256: str, size: int) -> st
         "architecture": f"`{checkpoint.config.architecture}`, {checkpoint.parameters / 1e6:.2f} million weights",
         "input": str(checkpoint.config.input),
         "NMS": f"{checkpoint.config.selection.nms_iou:g}, for callers who name none",
-        "overlap penalty": _overlap_penalty(checkpoint.config.selection.overlap_penalty),
+        "overlap penalty": str(checkpoint.config.selection.overlap_penalty or "none"),
     }
     return "| | |\n|---|---|\n" + "\n".join(f"| {name} | {value} |" for name, value in rows.items())
-
-
-def _overlap_penalty(penalty: OverlapPenalty | None) -> str:
-    if penalty is None:
-        return "none"
-    ious = " and ".join(f"{iou:g}" for iou in penalty.ious)
-    return f"{penalty.logits:g} of a proposal's logit for each of the IoUs {ious} at which NMS would drop it"
 
 
 def _recall(metrics: dict[str, Any]) -> str:
@@ -70,23 +63,40 @@ def _row(name: str, cells: list[float | None]) -> str:
 
 def _scores(checkpoint: Checkpoint) -> str:
     """What a score means, the curve that makes it so, and how far it was off before and after."""
-    curve = checkpoint.calibration
-    if curve is None:
+    calibration, selection = checkpoint.calibration, checkpoint.config.selection
+    if calibration is None:
         return "Not calibrated: a score ranks proposals, and promises nothing."
-    penalty = " after the overlap penalty" if checkpoint.config.selection.overlap_penalty else ""
-    bent = " with bands" if curve.bands else ""
+    penalty = " after the overlap penalty" if selection.overlap_penalty else ""
     text = (
         "A score is the chance that the proposal covers an object (IoU of at least 0.5 with a box). With s the "
-        f"network's own objectness{penalty}, its logit is {curve} (beta calibration{bent}, fitted on the pictures "
-        "below). The expected calibration error, in 15 bins, each picture judged by a curve that was fitted without it:"
+        f"network's own objectness{penalty}, its logit is (beta calibration, fitted on the pictures below)"
     )
-    rows = [
-        f"| {name} | {f['ECE/raw']:.4f} | {f['ECE']:.4f} | {f['ECE@100/raw']:.4f} | {f['ECE@100']:.4f} |"
-        for name, f in checkpoint.metrics.items()
-        if "ECE/raw" in f
-    ]
+    error = (
+        "The expected calibration error, in 15 bins, each picture judged by a curve that was fitted without it, for "
+        "callers who name no NMS and for those who do:"
+    )
     head = "| | all proposals, before | after | 100 highest of each picture, before | after |\n|---|---|---|---|---|"
-    return "\n".join([text, "", head, *rows])
+    rows = [row for name, figures in checkpoint.metrics.items() for row in _error_rows(name, figures)]
+    return "\n".join([text, "", _curves(calibration), "", error, "", head, *rows])
+
+
+def _curves(calibration: Calibration) -> str:
+    lines = [f"- {line}" for line in calibration.lines()]
+    if len(lines) > 1:
+        lines += ["", "Between two thresholds of NMS it is what lies between their curves."]
+    return "\n".join(lines)
+
+
+def _error_rows(name: str, figures: dict[str, Any]) -> list[str]:
+    """One for the model's own NMS, then one for each other that was measured."""
+    others = [figure.removeprefix("ECE") for figure in figures if figure.startswith("ECE/nms")]
+    rows = []
+    for nms in ("", *others):
+        cells = [figures.get(f"{error}{nms}") for error in ("ECE/raw", "ECE", "ECE@100/raw", "ECE@100")]
+        whose = f"NMS at {nms.removeprefix('/nms')}" if nms else name
+        if None not in cells:
+            rows.append(f"| {whose} | " + " | ".join(f"{cell:.4f}" for cell in cells) + " |")
+    return rows
 
 
 def _stages(provenance: dict[str, Any]) -> str:

@@ -5,11 +5,11 @@ How such a file is sealed and checked: `model.checkpoints.sealed_file`.
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from model.calibration import Calibration
+from model.calibration import Calibration, Curve
 from model.checkpoints.sealed_file import StoredTensors, read_sealed, write_sealed
 from model.config import ModelConfig, build_dataclass
 from model.errors import CheckpointError, ConfigError
@@ -60,7 +60,7 @@ class Checkpoint:
             "metrics": self.metrics,
         }
         if self.calibration is not None:
-            document["calibration"] = asdict(self.calibration)
+            document["calibration"] = self.calibration.to_dict()
         return document
 
 
@@ -113,6 +113,9 @@ def parse_checkpoint(path: Path, document: dict[str, Any], tensors: StoredTensor
 
 def _calibration(document: dict[str, Any]) -> Calibration | None:
     """None for a file without one, such as those written before there was any."""
-    if document.get("calibration") is None:
+    values = document.get("calibration")
+    if values is None:
         return None
-    return build_dataclass(Calibration, document["calibration"], "calibration")
+    if isinstance(values, dict) and "rise_low" in values:
+        return Calibration((build_dataclass(Curve, values, "calibration"),))
+    return build_dataclass(Calibration, values, "calibration")

@@ -123,7 +123,7 @@ def _measure(
     started = time.perf_counter()
     proposals = propose(predictor, pictures, batch_size=arguments.batch_size, nms_iou=arguments.nms_iou)
     seconds = (time.perf_counter() - started) / max(1, len(pictures))
-    return judge(checkpoint, short_path(arguments.data), pictures, proposals), seconds
+    return judge(checkpoint, short_path(arguments.data), pictures, proposals, arguments.nms_iou), seconds
 
 
 def _contender(name: str, findings: Findings, seconds: float) -> Contender:

@@ -4,7 +4,7 @@ import argparse
 import importlib.util
 import json
 import os
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from model.config import ModelConfig, OverlapPenalty
 from model.device import choose_device
 from model.errors import ConfigError, DataError, MissingExtra
 from model.evaluation.calibration import cross_fitted, fit_calibration
-from model.evaluation.coverage import measure_coverage
+from model.evaluation.coverage import Coverage, measure_coverage
 from model.evaluation.evaluate import evaluate, propose, recall_of
 from model.evaluation.reliability import error_figures
 from model.host.graphs import DEFAULT_CACHE
@@ -32,6 +32,9 @@ from model.network.network import build_network
 from model.predictor import Predictor
 from model.preparation import prepare
 from model.training.annotations import AnnotatedPicture, read_annotations
+
+# Between these thresholds of NMS lies what callers ask for; what a score means depends on it (`model.calibration`).
+_CALIBRATED_AT = (0.5, 0.7, 0.9)
 
 _PREPARE = """
 Convert checkpoints for OpenVINO ahead of the services that load them, which then start in less time, and from a folder
@@ -68,13 +71,13 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
     add("--input-size", type=int, help="the longest side in pixels to serve it at (default: as trained)")
     add("--refine", type=int, metavar="N", help="how many boxes the second stage takes up (default: as trained)")
-    add("--nms-iou", type=float, metavar="IOU", help="NMS for callers who name none (default: as trained, 0.7)")
+    add("--nms-iou", type=float, metavar="IOU", help="NMS for callers who name none (default: the checkpoint's)")
     add(
         "--overlap-penalty",
         type=float,
         metavar="LOGITS",
         help="what a proposal's logit loses for each of the IoUs 0.5 and 0.7 at which NMS would drop it; 0 for nothing "
-        "(default: as trained); wants a loose --nms-iou, such as 0.9",
+        "(default: the checkpoint's); wants a loose --nms-iou, such as 0.9",
     )
     add("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
 
@@ -89,7 +92,7 @@ def run_show(arguments: argparse.Namespace) -> int:
         "digest": checkpoint.digest,
         "sha256": file_sha256(arguments.file),
         "config": checkpoint.config.to_dict(),
-        "calibration": None if checkpoint.calibration is None else asdict(checkpoint.calibration),
+        "calibration": None if checkpoint.calibration is None else checkpoint.calibration.to_dict(),
         "provenance": checkpoint.provenance,
         "metrics": checkpoint.metrics,
     }
@@ -153,6 +156,12 @@ def _served(config: ModelConfig, arguments: argparse.Namespace) -> ModelConfig:
     if arguments.overlap_penalty is not None:
         penalty = OverlapPenalty(logits=arguments.overlap_penalty) if arguments.overlap_penalty else None
         config = replace(config, selection=replace(config.selection, overlap_penalty=penalty))
+    penalty = config.selection.overlap_penalty
+    if arguments.overlap_penalty and penalty is not None and config.selection.nms_iou <= penalty.ious[0]:
+        raise ConfigError(
+            f"--overlap-penalty: NMS at {config.selection.nms_iou:g} leaves nothing to penalise; name a looser "
+            "--nms-iou, such as 0.9"
+        )
     return config if arguments.refine is None else _refining(config, arguments.refine)
 
 
@@ -183,15 +192,23 @@ def _measure(
 ) -> tuple[dict[str, Any], Calibration | None]:
     """Its figures, and the calibration fitted on the same pictures.
 
-    The ECE after it is the cross-fitted one: no picture is judged by a curve that has seen it.
+    The ECE after it is the cross-fitted one: no picture is judged by a curve that has seen it. That of another NMS than
+    the model's own is named by its threshold.
     """
-    proposals = propose(Predictor.of(restore_network(checkpoint, path), checkpoint, device), pictures)
-    coverage = measure_coverage(proposals, pictures)
-    figures: dict[str, Any] = recall_of(proposals, pictures).to_dict()
-    calibration = fit_calibration(coverage)
-    if calibration is not None:
-        figures |= error_figures(coverage, cross_fitted(coverage))
-    return figures, calibration
+    predictor = Predictor.of(restore_network(checkpoint, path), checkpoint, device)
+    own = checkpoint.config.selection.nms_iou
+    figures: dict[str, Any] = {}
+    coverages: dict[float, Coverage] = {}
+    for iou in sorted({own, *_CALIBRATED_AT}, key=lambda iou: iou != own):
+        proposals = propose(predictor, pictures, nms_iou=iou)
+        coverages[iou] = coverage = measure_coverage(proposals, pictures)
+        errors = error_figures(coverage, cross_fitted(coverage))
+        if iou == own:
+            figures |= recall_of(proposals, pictures).to_dict() | errors
+        else:
+            figures |= {f"{name}/nms{iou:g}": error for name, error in errors.items()}
+    calibration = fit_calibration(coverages)
+    return {n: f for n, f in figures.items() if calibration is not None or "ECE" not in n}, calibration
 
 
 def _measure_untrained(

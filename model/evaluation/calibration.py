@@ -20,13 +20,14 @@ With an overlap penalty (general 4) beta is not enough: ECE 0.0042, of the 100 h
 of which 0.96 cover an object, were served at 0.59. With bands 0.0010 and 0.0034, and 0.92.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
 
-from model.calibration import SCORE_MARGIN, Calibration
+from model.calibration import SCORE_MARGIN, Calibration, Curve
 from model.evaluation.coverage import Coverage
 
 Vector = npt.NDArray[np.float64]
@@ -50,7 +51,13 @@ _MAY_NOT_FALL = np.array([1.0, 1.0, 0.0, *(1.0 for _ in _BANDS)])
 _GROUP = 0.005
 
 
-def fit_calibration(coverage: Coverage) -> Calibration | None:
+def fit_calibration(coverages: Mapping[float, Coverage]) -> Calibration | None:
+    """A curve for each threshold of NMS, of what it leaves; without those there is nothing to learn from."""
+    curves = {iou: curve for iou, coverage in sorted(coverages.items()) if (curve := fit_curve(coverage)) is not None}
+    return Calibration(tuple(curves.values()), tuple(curves)) if curves else None
+
+
+def fit_curve(coverage: Coverage) -> Curve | None:
     """The rising curve of the highest likelihood; None where there is nothing to learn it from.
 
     That is: no proposal covers an object, or each does, or the chance does not rise with the score. Bands are taken
@@ -62,7 +69,7 @@ def fit_calibration(coverage: Coverage) -> Calibration | None:
     return _fitted(coverage, _BANDS) or plain
 
 
-def _fitted(coverage: Coverage, bands: Bands) -> Calibration | None:
+def _fitted(coverage: Coverage, bands: Bands) -> Curve | None:
     if not coverage.covered.any() or coverage.covered.all():
         return None
     samples = _gathered(coverage)
@@ -75,7 +82,7 @@ def _fitted(coverage: Coverage, bands: Bands) -> Calibration | None:
         weights = _fit(terms, samples, used)
     low, high, offset, *rises = (round(float(w), 6) for w in weights)
     bent = tuple((*band, rise) for band, rise in zip(bands, rises, strict=True) if rise > 0)
-    return Calibration(low, high, offset, bent) if low + high > 0 else None
+    return Curve(low, high, offset, bent) if low + high > 0 else None
 
 
 def _loss_elsewhere(coverage: Coverage, bands: Bands) -> float:
@@ -84,14 +91,20 @@ def _loss_elsewhere(coverage: Coverage, bands: Bands) -> float:
     for fold in range(_FOLDS):
         held = coverage.where(coverage.pictures % _FOLDS == fold)
         curve = _fitted(coverage.where(coverage.pictures % _FOLDS != fold), bands)
-        chances = calibrated(held.scores, curve).astype(np.float64).clip(SCORE_MARGIN, 1 - SCORE_MARGIN)
+        chances = _by_curve(held.scores, curve).astype(np.float64).clip(SCORE_MARGIN, 1 - SCORE_MARGIN)
         loss -= float(np.log(np.where(held.covered, chances, 1 - chances)).sum())
     return loss
 
 
-def calibrated(scores: npt.NDArray[np.float32], calibration: Calibration | None) -> npt.NDArray[np.float32]:
-    """The scores (M,) as they would be served; without a calibration as they are."""
-    return scores if calibration is None else calibration.on_host(scores)
+def calibrated(
+    scores: npt.NDArray[np.float32], calibration: Calibration | None, nms_iou: float
+) -> npt.NDArray[np.float32]:
+    """The scores (M,) as they would be served after NMS at that threshold; without a calibration as they are."""
+    return scores if calibration is None else calibration.on_host(scores, nms_iou)
+
+
+def _by_curve(scores: npt.NDArray[np.float32], curve: Curve | None) -> npt.NDArray[np.float32]:
+    return calibrated(scores, None if curve is None else Calibration((curve,)), 1.0)
 
 
 def cross_fitted(coverage: Coverage) -> npt.NDArray[np.float32]:
@@ -99,8 +112,8 @@ def cross_fitted(coverage: Coverage) -> npt.NDArray[np.float32]:
     scores = coverage.scores.copy()
     folds = coverage.pictures % _FOLDS
     for fold in range(_FOLDS):
-        curve = fit_calibration(coverage.where(folds != fold))
-        scores[folds == fold] = calibrated(coverage.scores[folds == fold], curve)
+        curve = fit_curve(coverage.where(folds != fold))
+        scores[folds == fold] = _by_curve(coverage.scores[folds == fold], curve)
     return scores
 
 

@@ -20,14 +20,15 @@ from model.training.annotations import AnnotatedPicture
 class Findings:
     """A checkpoint's proposals on annotated pictures, and what they are worth.
 
-    ``proposals``: one for each picture, with the network's own scores; ``served``: float32 (M,), in the order of
-    ``coverage``, the scores as they are served.
+    ``proposals``: one for each picture, with the network's own scores, after NMS at ``nms_iou``; ``served``: float32
+    (M,), in the order of ``coverage``, the scores as they are served.
     """
 
     checkpoint: Checkpoint
     data: str
     pictures: Sequence[AnnotatedPicture]
     proposals: Sequence[Proposals]
+    nms_iou: float
     recall: Recall
     coverage: Coverage
     served: npt.NDArray[np.float32]
@@ -47,16 +48,25 @@ class Findings:
 
 
 def judge(
-    checkpoint: Checkpoint, data: str, pictures: Sequence[AnnotatedPicture], proposals: Sequence[Proposals]
+    checkpoint: Checkpoint,
+    data: str,
+    pictures: Sequence[AnnotatedPicture],
+    proposals: Sequence[Proposals],
+    nms_iou: float | None = None,
 ) -> Findings:
-    """Measure the checkpoint's proposals, which bear the network's own scores; ``data`` names the pictures."""
+    """Measure the checkpoint's proposals, which bear the network's own scores; ``data`` names the pictures.
+
+    ``nms_iou``: that they are left by, the model's own for None.
+    """
+    nms_iou = checkpoint.config.selection.nms_iou if nms_iou is None else nms_iou
     coverage = measure_coverage(proposals, pictures)
     return Findings(
         checkpoint=checkpoint,
         data=data,
         pictures=pictures,
         proposals=proposals,
+        nms_iou=nms_iou,
         recall=recall_of(proposals, pictures),
         coverage=coverage,
-        served=calibrated(coverage.scores, checkpoint.calibration),
+        served=calibrated(coverage.scores, checkpoint.calibration, nms_iou),
     )

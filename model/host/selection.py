@@ -3,7 +3,8 @@
 `model.network.selection` says what is selected.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 
@@ -13,6 +14,9 @@ from model.host.candidates import Candidates, anchor_candidates, refined_candida
 from model.host.scored import RefinedBoxes, ScoredAnchors
 from model.host.suppression import BoolArray, IndexArray, suppress
 from model.structures import FloatArray, Proposals, Selection
+
+# The network's scores as one caller is served them.
+_Served = Callable[[FloatArray], FloatArray]
 
 # Up to so many boxes of a batch go through NMS together: it then costs about as much as for one picture. Of more, each
 # picture goes alone, and no further than its caller's limit.
@@ -58,28 +62,33 @@ def _select(
     if config.overlap_penalty is None:
         survivors = _survivors(candidates, order, limits, ious)
     else:
-        logits = candidates.logits - _penalties(candidates, order, config.overlap_penalty, len(ious))
+        logits = candidates.logits - _penalties(candidates, order, config.overlap_penalty, ious)
         scores = _sigmoid(logits)
         survivors = [
-            _ranked_anew(found, logits, scores, selection.score_threshold, calibration)
+            _ranked_anew(found, logits, scores, selection, calibration)
             for found, selection in zip(
                 _survivors(candidates, order, [None] * len(ious), ious), selections, strict=True
             )
         ]
     return [
-        _serve(candidates.boxes, scores, found, limit, calibration)
-        for found, limit in zip(survivors, limits, strict=True)
+        _serve(candidates.boxes, scores, found, limit, _curve(calibration, iou))
+        for found, limit, iou in zip(survivors, limits, ious, strict=True)
     ]
 
 
-def _penalties(candidates: Candidates, order: IndexArray, penalty: OverlapPenalty, pictures: int) -> FloatArray:
-    """What each candidate's logit loses: float32 (K,)."""
+def _penalties(
+    candidates: Candidates, order: IndexArray, penalty: OverlapPenalty, asked: Sequence[float]
+) -> FloatArray:
+    """What each candidate's logit loses: float32 (K,); of a picture whose NMS is ``asked`` for as strictly, nothing."""
     steps = np.zeros(len(candidates.logits), dtype=np.float32)
     penalised = np.ones(len(steps), dtype=np.bool_)
     for iou in penalty.ious:
-        for survivors in _survivors(candidates, order, [None] * pictures, [iou] * pictures):
+        looser = np.array([own > iou for own in asked])
+        if not looser.any():
+            break
+        for survivors in _survivors(candidates, order, [None] * len(asked), [iou] * len(asked)):
             penalised[survivors] = False
-        steps += penalised
+        steps += penalised & looser.take(candidates.pictures)
     return steps * np.float32(penalty.logits)
 
 
@@ -87,14 +96,15 @@ def _ranked_anew(
     survivors: IndexArray,
     logits: FloatArray,
     scores: FloatArray,
-    threshold: float,
+    selection: Selection,
     calibration: Calibration | None,
 ) -> IndexArray:
     """By the logits that are left to them, without those whose score has fallen under the caller's threshold."""
     order = survivors.take((-logits.take(survivors)).argsort(kind="stable"))
-    if threshold == 0:
+    if selection.score_threshold == 0:
         return order
-    return order[_served(scores.take(order), calibration) >= np.float32(threshold)]
+    served = _curve(calibration, selection.nms_iou)(scores.take(order))
+    return order[served >= np.float32(selection.score_threshold)]
 
 
 def _sigmoid(logits: FloatArray) -> FloatArray:
@@ -125,7 +135,12 @@ def _high(
     if all(selection.score_threshold == 0 for selection in selections):
         return high
     wanted = np.array([selection.score_threshold for selection in selections], dtype=np.float32)
-    return high & (_served(scores, calibration) >= wanted.take(candidates.pictures))
+    served = np.empty_like(scores)
+    ious = np.array([selection.nms_iou for selection in selections])
+    for iou in set(ious.tolist()):
+        same = (ious == iou).take(candidates.pictures)
+        served[same] = _curve(calibration, iou)(scores[same])
+    return high & (served >= wanted.take(candidates.pictures))
 
 
 def _survivors(
@@ -153,16 +168,16 @@ def _suppress(
     return order.take(suppress(boxes, groups, iou, scenes=scenes, limit=limit))
 
 
-def _serve(
-    boxes: FloatArray, scores: FloatArray, survivors: IndexArray, limit: int, calibration: Calibration | None
-) -> Proposals:
+def _serve(boxes: FloatArray, scores: FloatArray, survivors: IndexArray, limit: int, curve: _Served) -> Proposals:
     top = survivors[:limit]
-    served = _served(scores.take(top), calibration)
+    served = curve(scores.take(top))
     # A curve that rises may still fall by its last bit where two scores are neighbours: the order is the network's.
     np.minimum.accumulate(served, out=served)
     rows = np.ascontiguousarray(boxes.take(top, axis=1).T)
     return Proposals(rows, served, truncated=len(survivors) > limit)
 
 
-def _served(scores: FloatArray, calibration: Calibration | None) -> FloatArray:
-    return scores if calibration is None else calibration.on_host(scores)
+def _curve(calibration: Calibration | None, nms_iou: float) -> _Served:
+    if calibration is None:
+        return lambda scores: scores
+    return partial(calibration.on_host, nms_iou=nms_iou)

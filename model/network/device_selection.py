@@ -117,7 +117,8 @@ def select_anchors(
     crowd = _Crowd(boxes.flatten(0, 1), logits.flatten(0, 1), wanted.for_each(levels))
     logits, settled = _thinned(crowd, config, calibration, rounds)
     settled = settled.view(-1, levels).all(dim=1)
-    return _rank(boxes.flatten(1, 2), logits.view(len(boxes), -1), settled, config.post_nms_top_n, calibration)
+    ranked = _Crowd(boxes.flatten(1, 2), logits.view(len(boxes), -1), wanted)
+    return _rank(ranked, settled, config.post_nms_top_n, calibration)
 
 
 @torch.no_grad()
@@ -137,12 +138,12 @@ def select_refined(
     logits, order = logits.sort(dim=1, descending=True, stable=True)
     boxes = _rows(boxes, order)
     logits, settled = _thinned(_Crowd(boxes, logits, wanted), config, calibration, rounds)
-    return _rank(boxes, logits, settled, config.post_nms_top_n, calibration)
+    return _rank(_Crowd(boxes, logits, wanted), settled, config.post_nms_top_n, calibration)
 
 
 @dataclass(frozen=True, slots=True)
 class _Crowd:
-    """S sets of boxes for NMS, highest first: boxes (S, K, 4), logits (S, K), and what each set's caller asks for."""
+    """S sets of boxes: boxes (S, K, 4), logits (S, K), and what each set's caller asks for; for NMS highest first."""
 
     boxes: Tensor
     logits: Tensor
@@ -159,7 +160,7 @@ def _thinned(
     survivors, settled = suppress(crowd.boxes, logits > _NEVER, _thresholds(crowd.wanted, penalty), rounds=rounds)
     remaining = survivors[0]
     if penalty is not None:
-        logits = logits - _lost(survivors[1:], penalty)
+        logits = logits - _lost(survivors[1:], penalty, crowd.wanted)
         remaining = remaining & _served_high(logits, crowd.wanted, calibration)
     return logits.where(remaining, _NEVER), settled
 
@@ -170,13 +171,17 @@ def _thresholds(wanted: Wanted, penalty: OverlapPenalty | None) -> Tensor:
     return torch.stack((wanted.ious, *(torch.full_like(wanted.ious, float(float32_below(iou))) for iou in of_all)))
 
 
-def _lost(survivors: Tensor, penalty: OverlapPenalty) -> Tensor:
-    """What each box's logit loses (S, K), of what is left of them at each threshold, bool (T, S, K)."""
+def _lost(survivors: Tensor, penalty: OverlapPenalty, wanted: Wanted) -> Tensor:
+    """What each box's logit loses (S, K), by what is left of them at each threshold, bool (T, S, K).
+
+    Nothing for a threshold that is no stricter than what the caller asks for.
+    """
     lost = torch.zeros_like(survivors[0], dtype=torch.float32)
     penalised = torch.ones_like(survivors[0])
-    for left in survivors:
+    for left, iou in zip(survivors, penalty.ious, strict=True):
         penalised = penalised > left  # of booleans: and not
-        lost = lost + penalised * penalty.logits
+        looser = wanted.ious > float(float32_below(iou))
+        lost = lost + (penalised & looser[:, None]) * penalty.logits
     return lost
 
 
@@ -218,20 +223,20 @@ def _high(logits: Tensor, config: SelectionConfig, wanted: Wanted, calibration: 
 
 def _served_high(logits: Tensor, wanted: Wanted, calibration: Calibration | None) -> Tensor:
     scores = logits.sigmoid()
-    served = scores if calibration is None else calibration(scores)
+    served = scores if calibration is None else calibration(scores, wanted.ious)
     return served >= wanted.thresholds[:, None]
 
 
-def _rank(boxes: Tensor, logits: Tensor, settled: Tensor, limit: int, calibration: Calibration | None) -> FoundBoxes:
-    """Boxes (N, K, 4) and logits (N, K), those that NMS dropped minus infinity, in order and no more than ``limit``."""
-    survivors = (logits > _NEVER).sum(dim=1)
-    ranked, order = logits.sort(dim=1, descending=True, stable=True)
+def _rank(crowd: _Crowd, settled: Tensor, limit: int, calibration: Calibration | None) -> FoundBoxes:
+    """Each picture's boxes, with the logit minus infinity where NMS dropped one, in order and at most ``limit``."""
+    survivors = (crowd.logits > _NEVER).sum(dim=1)
+    ranked, order = crowd.logits.sort(dim=1, descending=True, stable=True)
     ranked, order = ranked[:, :limit], order[:, :limit]
     scores = ranked.sigmoid()
     if calibration is not None:
         # A curve that rises may still fall by its last bit where two scores are neighbours: the order is the network's.
-        scores = calibration(scores).cummin(dim=1).values
-    return FoundBoxes(_rows(boxes, order), scores, survivors, settled)
+        scores = calibration(scores, crowd.wanted.ious).cummin(dim=1).values
+    return FoundBoxes(_rows(crowd.boxes, order), scores, survivors, settled)
 
 
 def _rows(values: Tensor, index: Tensor) -> Tensor:

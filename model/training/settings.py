@@ -11,6 +11,9 @@ from model.training.run import DEFAULT_BEST_BY, Run
 Settings = dict[str, Any]
 
 _ABSENT = "nothing"
+# No weight depends on how proposals are ranked in the end, and with the overlap penalty that has become another: a run
+# that was begun before goes on.
+_RANKING = ("config.selection.nms_iou", "config.selection.overlap_penalty")
 # Enough to tell two digests or two lists of canvases apart by eye, little enough for one line.
 _LONGEST = 80
 
@@ -52,6 +55,8 @@ def first_difference(stored: Settings, given: Settings) -> str | None:
     """
     there, here = dict(_flat(stored)), dict(_flat(given))
     for name in (*here, *there):
+        if name.startswith(_RANKING):
+            continue
         before, now = there.get(name, _ABSENT), here.get(name, _ABSENT)
         if before != now:
             return f"{name} is {_shown(before)} there and {_shown(now)} here"

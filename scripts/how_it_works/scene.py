@@ -101,12 +101,12 @@ class Scene:
         return foreground[0], background[0]
 
     def select(self, top_n: int, nms_iou: float) -> SelectedBoxes:
-        """The proposals, in canvas pixels, by the code that serves them; after NMS alone, without a penalty."""
+        """The proposals, in canvas pixels, by the code that serves them, with the network's own scores, after NMS alone."""
         selection = Selection(top_n=top_n, nms_iou=nms_iou)
-        config, curve = replace(self.checkpoint.config.selection, overlap_penalty=None), self.checkpoint.calibration
+        config = replace(self.checkpoint.config.selection, overlap_penalty=None)
         pixels = torch.from_numpy(draw_on_canvas(self.photograph, self.placement))[None]
         with torch.inference_mode():
-            return propose(self.network, pixels, self.contents, config, [selection], curve)[0]
+            return propose(self.network, pixels, self.contents, config, [selection])[0]
 
     def in_photograph(self, boxes: Tensor) -> Numbers:
         """Canvas pixels to the photograph's."""

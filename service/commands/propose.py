@@ -61,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
         answer = result(Found(model, picture, inference, query))
         if target is None:
             sys.stdout.write(json.dumps({"picture": str(path), **answer}) + "\n")
-        elif target.suffix == ".json":
+        elif target.suffix.lower() == ".json":
             target.write_text(json.dumps({"picture": str(path), **answer}, indent=2) + "\n", encoding="utf-8")
         else:
             _draw(path, target, inference.proposals.boxes, inference.proposals.scores, settings)

@@ -32,6 +32,7 @@ def test_all_of_it_runs_and_nothing_twice(data: Path, tmp_path: Path, capfd: pyt
     )
     assert (pedestrian.name, pedestrian.version) == ("pedestrian", "9")
     assert pedestrian.config.selection.nms_iou == 0.5
+    assert pedestrian.config.selection.overlap_penalty is None
     assert general.config.refinement is not None
     assert general.config.refinement.proposals == 2000
     assert pedestrian.provenance["started_from"]["command"] == general.provenance["command"]

@@ -332,9 +332,10 @@ async def test_forms_that_cannot_be_are_refused():
 
 async def test_a_model_has_its_own_nms_for_callers_who_name_none():
     fake = FakePredictor()
-    fake.info = replace(fake.info, nms_iou=0.45)
+    fake.info = replace(fake.info, nms_iou=0.45, overlap_penalty="1 logit")
     async with running(fake) as service:
         await service.propose(picture())
         await service.propose(picture(), nms_iou=0.9)
-        assert (await service.client.get("/models")).json()["models"][0]["nms_iou"] == 0.45
+        [model] = (await service.client.get("/models")).json()["models"]
+        assert (model["nms_iou"], model["overlap_penalty"]) == (0.45, "1 logit")
     assert [selection.nms_iou for selection in fake.selections] == [0.45, 0.9]

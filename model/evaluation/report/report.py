@@ -169,13 +169,13 @@ def _model(findings: Findings) -> list[str]:
     checkpoint = findings.checkpoint
     tensors = checkpoint.state_dict.items()
     weights = sum(t.numel() for name, t in tensors if t.is_floating_point() and "running_" not in name)
-    curve = checkpoint.calibration
+    calibration = checkpoint.calibration
     rows = {
         "model": f"{checkpoint.name} {checkpoint.version}",
         "digest": checkpoint.digest,
         "architecture": f"{checkpoint.config.architecture}, {weights / 1e6:.2f} million weights",
         "input": str(checkpoint.config.input),
-        "calibration": "none" if curve is None else str(curve),
+        "calibration": "none" if calibration is None else str(calibration),
     }
     rows |= {n: _without_pictures(v) for n, v in checkpoint.provenance.items() if isinstance(v, str | int | float)}
     return [

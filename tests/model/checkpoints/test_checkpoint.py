@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from model.calibration import Calibration
+from model.calibration import Calibration, Curve
 from model.checkpoints.checkpoint import Checkpoint, file_sha256, load_checkpoint, save_checkpoint
 from model.checkpoints.restore import restore_network
 from model.checkpoints.sealed_file import declared_digest
@@ -65,7 +65,7 @@ def test_any_change_changes_the_digest(checkpoint: Checkpoint, tmp_path: Path):
         checkpoint,
         replace(checkpoint, version="4"),
         replace(checkpoint, metrics={}),
-        replace(checkpoint, calibration=Calibration(1.0, 1.0, 0.5)),
+        replace(checkpoint, calibration=Calibration((Curve(1.0, 1.0, 0.5),))),
         replace(checkpoint, state_dict=nudged),
         replace(
             checkpoint, config=replace(checkpoint.config, selection=replace(checkpoint.config.selection, min_side=2))
@@ -78,9 +78,15 @@ def test_a_calibration_is_kept_and_a_file_without_one_has_none(checkpoint: Check
     save_checkpoint(checkpoint, tmp_path / "plain")
     assert "calibration" not in checkpoint._document()
     assert load_checkpoint(tmp_path / "plain").calibration is None
-    curve = Calibration(1.25, 0.5, -2.0)
-    save_checkpoint(replace(checkpoint, calibration=curve), tmp_path / "calibrated")
-    assert load_checkpoint(tmp_path / "calibrated").calibration == curve
+    curve = Curve(1.25, 0.5, -2.0, ((-1.0, 1.0, 0.5),))
+    for calibration in (Calibration((curve,)), Calibration((curve, Curve(1.0, 1.0, 0.0)), (0.5, 0.9))):
+        save_checkpoint(replace(checkpoint, calibration=calibration), tmp_path / "calibrated")
+        assert load_checkpoint(tmp_path / "calibrated").calibration == calibration
+
+
+def test_one_curve_alone_is_written_as_before_there_could_be_several(checkpoint: Checkpoint):
+    stored = {"rise_low": 1.25, "rise_high": 0.5, "offset": -2.0, "bands": ()}
+    assert replace(checkpoint, calibration=Calibration((Curve(1.25, 0.5, -2.0),)))._document()["calibration"] == stored
 
 
 def refused(path: Path) -> str:

@@ -139,7 +139,7 @@ def test_a_release_is_halved_measured_and_carded(
     about.write_text(json.dumps({"data": "Drawn scenes.", "limits": "Shapes only.", "measured_on": "unseen scenes"}))
     out = tmp_path / "scenes.safetensors"
     command = ["weights", "release", str(run / "best.safetensors"), "--out", str(out), "--version", "1"]
-    command += ["--input-size", "128", "--nms-iou", "0.5", "--overlap-penalty", "0.75"]
+    command += ["--input-size", "128", "--nms-iou", "0.8", "--overlap-penalty", "0.75"]
     assert cli.main([*command, "--data", str(data / "val.json"), "--about", str(about), "--device", "cpu"]) == 0
     assert out.stat().st_size < 0.6 * (run / "best.safetensors").stat().st_size
     assert out.stat().st_mode & 0o044, "others must be able to read it"
@@ -152,15 +152,18 @@ def test_a_release_is_halved_measured_and_carded(
     shown = json.loads(capsys.readouterr().out)
     assert (shown["version"], shown["sha256"]) == ("1", file_sha256(out))
     selection = shown["config"]["selection"]
-    assert (shown["config"]["input"]["size"], selection["nms_iou"]) == (128, 0.5)
+    assert (shown["config"]["input"]["size"], selection["nms_iou"]) == (128, 0.8)
     assert selection["overlap_penalty"] == {"ious": [0.5, 0.7], "logits": 0.75}
     assert "0.75 of a proposal's logit for each of the IoUs 0.5 and 0.7" in card
-    assert "| NMS | 0.5, for callers who name none |" in card
+    assert "| NMS | 0.8, for callers who name none |" in card
     assert list(shown["metrics"]) == ["unseen scenes", "unseen scenes, the same network before training"]
     figures = shown["metrics"]["unseen scenes"]
-    assert set(shown["calibration"]) == {"rise_low", "rise_high", "offset", "bands"}
-    assert figures["ECE"] < figures["ECE/raw"]
-    assert f"| unseen scenes | {figures['ECE/raw']:.4f} | {figures['ECE']:.4f} |" in card
+    assert shown["calibration"]["nms_ious"] == [0.5, 0.7, 0.8, 0.9]
+    for nms, row in (("", "unseen scenes"), ("/nms0.5", "NMS at 0.5")):
+        before, after = figures[f"ECE/raw{nms}"], figures[f"ECE{nms}"]
+        assert after < before
+        assert f"| {row} | {before:.4f} | {after:.4f} |" in card
+    assert "\n- after NMS at 0.5: " in card
 
 
 def test_what_cannot_be_done_is_one_line(run: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
@@ -187,6 +190,8 @@ def test_what_cannot_be_done_is_one_line(run: Path, data: Path, tmp_path: Path, 
     release = (*ship, out.with_suffix(".safetensors"), "--version", "1")
     assert "nms_iou must lie in [0, 1], not 2.0" in fault(capsys, *release, "--nms-iou", "2")
     assert "logits must be positive and finite, not -1.0" in fault(capsys, *release, "--overlap-penalty", "-1")
+    strict = ("--overlap-penalty", "1.5", "--nms-iou", "0.5")
+    assert "--overlap-penalty: NMS at 0.5 leaves nothing to penalise" in fault(capsys, *release, *strict)
     assert "about.json: No such file" in fault(capsys, *release, "--about", tmp_path / "about.json")
     (tmp_path / "about.json").write_text("[1]")
     assert "about.json: must be an object of texts" in fault(capsys, *release, "--about", tmp_path / "about.json")

@@ -1,46 +1,46 @@
 import numpy as np
 import pytest
 
-from model.calibration import Calibration
-from model.evaluation.calibration import _fitted, calibrated, cross_fitted, fit_calibration
+from model.calibration import Calibration, Curve
+from model.evaluation.calibration import _by_curve, _fitted, calibrated, cross_fitted, fit_calibration, fit_curve
 from model.evaluation.coverage import Coverage
 from model.evaluation.reliability import measure_reliability
 
 
-def drawn(curve: Calibration, count: int = 40_000, seed: int = 0) -> Coverage:
+def drawn(curve: Curve, count: int = 40_000, seed: int = 0) -> Coverage:
     """Proposals whose true chance is the curve's."""
     random = np.random.default_rng(seed)
     scores = random.beta(0.5, 3, count).astype(np.float32)
-    covered = random.random(count) < calibrated(scores, curve)
+    covered = random.random(count) < _by_curve(scores, curve)
     return Coverage(scores, covered, random.integers(0, 50, count), np.arange(count))
 
 
 @pytest.mark.parametrize("truth", [(1.0, 1.0, 0.0), (1.2, 0.7, -1.3), (0.6, 2.0, -3.0)])
 def test_it_finds_the_curve_that_the_data_come_from(truth: tuple[float, float, float]):
-    fitted = fit_calibration(drawn(Calibration(*truth)))
+    fitted = fit_curve(drawn(Curve(*truth)))
     assert fitted is not None
     assert [fitted.rise_low, fitted.rise_high, fitted.offset] == pytest.approx(truth, abs=0.25)
     assert fitted.bands == (), "three numbers tell it all"
 
 
 def test_where_the_chance_rises_hardly_rises_and_rises_again_it_takes_bands():
-    truth = Calibration(0.1, 1.3, -3.0, ((-5.0, -2.0, 1.0), (0.0, 2.0, 2.0)))
+    truth = Curve(0.1, 1.3, -3.0, ((-5.0, -2.0, 1.0), (0.0, 2.0, 2.0)))
     given, fresh = drawn(truth), drawn(truth, seed=1)
-    curve = fit_calibration(given)
+    curve = fit_curve(given)
     assert curve is not None
     assert curve.bands
-    told = calibrated(fresh.scores, curve)
-    np.testing.assert_allclose(told, calibrated(fresh.scores, truth), atol=0.06)
+    told = _by_curve(fresh.scores, curve)
+    np.testing.assert_allclose(told, _by_curve(fresh.scores, truth), atol=0.06)
     assert measure_reliability(told, fresh.covered).error < 0.01
-    alone = calibrated(fresh.scores, _fitted(given, ()))
+    alone = _by_curve(fresh.scores, _fitted(given, ()))
     assert measure_reliability(alone, fresh.covered).error > 0.02
 
 
 def test_on_other_pictures_the_error_falls():
-    truth = Calibration(1.2, 0.7, -2.0)
-    curve, fresh = fit_calibration(drawn(truth)), drawn(truth, seed=1)
+    truth = Curve(1.2, 0.7, -2.0)
+    curve, fresh = fit_curve(drawn(truth)), drawn(truth, seed=1)
     before = measure_reliability(fresh.scores, fresh.covered).error
-    after = measure_reliability(calibrated(fresh.scores, curve), fresh.covered).error
+    after = measure_reliability(_by_curve(fresh.scores, curve), fresh.covered).error
     assert before > 0.1
     assert after < 0.01
     crossed = measure_reliability(cross_fitted(fresh), fresh.covered).error
@@ -52,7 +52,7 @@ def test_a_term_that_would_fall_is_left_out():
     scores = random.uniform(0.01, 0.99, 20_000).astype(np.float32)
     chance = np.where(scores < 0.5, scores, 0.75 - scores / 2)  # falls where scores are high
     coverage = Coverage(scores, random.random(20_000) < chance, np.arange(20_000) % 9, np.arange(20_000))
-    fitted = fit_calibration(coverage)
+    fitted = fit_curve(coverage)
     assert fitted is not None
     assert fitted.rise_high == 0
     assert fitted.rise_low > 0
@@ -61,19 +61,27 @@ def test_a_term_that_would_fall_is_left_out():
 def test_scores_that_tell_without_fault_or_hardly_differ_still_give_a_finite_curve():
     scores = np.array([0.1, 0.2, 0.8, 0.9] * 50, dtype=np.float32)
     for given in (scores, np.float32(0.3) + scores / 1e5, scores * 0, scores * 0 + 1):
-        fit_calibration(Coverage(given, scores > 0.5, np.arange(200) % 7, np.arange(200)))
+        fit_curve(Coverage(given, scores > 0.5, np.arange(200) % 7, np.arange(200)))
 
 
 def test_nothing_to_learn_from_is_no_calibration():
     scores = np.array([0.1, 0.5, 0.9], dtype=np.float32)
     for covered in ([False] * 3, [True] * 3):
         coverage = Coverage(scores, np.array(covered), np.arange(3), np.arange(3))
-        assert fit_calibration(coverage) is None
+        assert fit_curve(coverage) is None
+        assert fit_calibration({0.5: coverage, 0.9: coverage}) is None
         assert cross_fitted(coverage).tolist() == scores.tolist()
-    assert calibrated(scores, None) is scores
+    assert calibrated(scores, None, 0.7) is scores
 
 
 def test_where_the_chance_falls_with_the_score_there_is_none():
     scores = np.linspace(0.05, 0.95, 4000).astype(np.float32)
     covered = np.random.default_rng(0).random(4000) < 1 - scores
-    assert fit_calibration(Coverage(scores, covered, np.arange(4000) % 5, np.arange(4000))) is None
+    assert fit_curve(Coverage(scores, covered, np.arange(4000) % 5, np.arange(4000))) is None
+
+
+def test_each_threshold_of_nms_has_the_curve_of_what_it_leaves():
+    strict, loose = drawn(Curve(1.0, 1.0, -2.0)), drawn(Curve(1.0, 1.0, 0.0))
+    nothing = strict.where(~strict.covered)
+    calibration = fit_calibration({0.9: loose, 0.7: nothing, 0.5: strict})
+    assert calibration == Calibration((fit_curve(strict), fit_curve(loose)), (0.5, 0.9))

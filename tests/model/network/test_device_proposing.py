@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from model.calibration import Calibration
+from model.calibration import Calibration, Curve
 from model.config import ModelConfig, OverlapPenalty, RefinementConfig
 from model.network.device_proposing import propose_on_device
 from model.network.device_selection import Wanted, by_picture
@@ -18,7 +18,7 @@ from model.network.network import ProposalNetwork, build_network
 from model.network.proposing import propose
 from model.structures import Selection
 
-CURVE = Calibration(1.3, 0.6, -1.0, ((-3.0, 0.0, 0.2),))
+CURVE = Calibration((Curve(1.3, 0.6, -1.0, ((-3.0, 0.0, 0.2),)), Curve(1.0, 1.0, 0.0)), (0.5, 0.9))
 CONTENTS = torch.tensor([[96.0, 96], [96, 70], [60, 96]])
 
 

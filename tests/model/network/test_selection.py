@@ -1,6 +1,6 @@
 import torch
 
-from model.calibration import Calibration
+from model.calibration import Calibration, Curve
 from model.config import SelectionConfig
 from model.network.anchors import LevelAnchors
 from model.network.rpn import ScoredAnchors
@@ -80,16 +80,16 @@ def test_no_anchor_left_is_an_empty_answer():
 
 def test_a_calibration_renames_the_scores_and_leaves_boxes_and_order():
     given, contents = scored([0.0, 2.0, -1.0, 1.0]), torch.tensor([[200.0, 200.0]])
-    curve = Calibration(1.2, 0.7, -2.0)
+    curve = Curve(1.2, 0.7, -2.0)
     (plain,) = select_proposals(given, contents, SelectionConfig(), [ALL])
-    (served,) = select_proposals(given, contents, SelectionConfig(), [ALL], curve)
+    (served,) = select_proposals(given, contents, SelectionConfig(), [ALL], Calibration((curve,)))
     assert torch.equal(served.boxes, plain.boxes)
-    torch.testing.assert_close(served.scores, curve(plain.scores))
+    torch.testing.assert_close(served.scores, curve.logits(plain.scores).sigmoid())
 
 
 def test_a_callers_threshold_is_on_the_served_score_the_models_own_on_the_networks():
     given, contents = scored([0.0, 2.0, -1.0, 1.0]), torch.tensor([[200.0, 200.0]])
-    curve = Calibration(1.0, 1.0, -2.0)  # logits 2, 1, -1 are served as chances 0.5, 0.27, 0.05
+    curve = Calibration((Curve(1.0, 1.0, -2.0),))  # logits 2, 1, -1 are served as chances 0.5, 0.27, 0.05
     for threshold, count in ((0.51, 0), (0.49, 1), (0.26, 2), (0.0, 3)):
         wanted = Selection(score_threshold=threshold)
         (found,) = select_proposals(given, contents, SelectionConfig(), [wanted], curve)
@@ -104,6 +104,7 @@ def test_the_order_holds_to_the_last_bit():
     corners = torch.arange(1000.0)[:, None] * 20
     boxes = torch.cat([corners, corners * 0, corners + 10, corners * 0 + 10], dim=1)
     given, contents = scored(logits, boxes), torch.tensor([[30000.0, 30.0]])
-    (found,) = select_proposals(given, contents, SelectionConfig(), [Selection(top_n=1000)], Calibration(1.3, 0.6, -1))
+    curve = Calibration((Curve(1.3, 0.6, -1),))
+    (found,) = select_proposals(given, contents, SelectionConfig(), [Selection(top_n=1000)], curve)
     assert len(found.scores) == 1000
     assert (found.scores.diff() <= 0).all()

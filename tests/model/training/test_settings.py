@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from model.architectures import architecture
 from model.config import ModelConfig, longest_side_rule
 from model.structures import ImageSize
 from model.training.annotations import AnnotatedPicture
@@ -49,6 +50,16 @@ def test_the_same_run_has_no_difference_wherever_it_lies_and_whatever_reads_it(r
 )
 def test_the_first_setting_that_differs_is_named_with_both_values(run: Run, changes: dict[str, Any], named: str):
     assert first_difference(settings_of(run, 1), settings_of(replace(run, **changes), 1)) == named
+
+
+def test_how_boxes_are_ranked_in_the_end_does_not(run: Run):
+    cascade = architecture("rpn_resnet18_fpn_cascade")
+    begun = settings_of(replace(run, config=cascade), 1)
+    begun["config"]["selection"]["nms_iou"] = 0.7
+    del begun["config"]["selection"]["overlap_penalty"]  # as of a run before there was any
+    assert first_difference(begun, settings_of(replace(run, config=cascade), 1)) is None
+    del begun["config"]["selection"]["min_side"]
+    assert "config.selection.min_side" in str(first_difference(begun, settings_of(replace(run, config=cascade), 1)))
 
 
 def test_the_network_its_input_and_the_number_of_processes_count(run: Run, tiny_config: ModelConfig):

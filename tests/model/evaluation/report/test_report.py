@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from model.calibration import Calibration
+from model.calibration import Calibration, Curve
 from model.checkpoints.checkpoint import Checkpoint
 from model.config import ModelConfig
 from model.evaluation.findings import Findings, judge
@@ -56,7 +56,7 @@ def test_with_and_without_a_calibration_and_a_log(findings: Findings):
     plain = write_report(findings)
     assert "Losses" not in plain
     assert "This checkpoint is not calibrated" in plain
-    checkpoint = replace(findings.checkpoint, calibration=Calibration(1.0, 1.0, -1.0))
+    checkpoint = replace(findings.checkpoint, calibration=Calibration((Curve(1.0, 1.0, -1.0),)))
     calibrated = judge(checkpoint, findings.data, findings.pictures, findings.proposals)
     assert calibrated.figures()["ECE"] != calibrated.figures()["ECE/raw"]
     assert "calibrated, as served" in write_report(calibrated)
