@@ -96,9 +96,9 @@ class OverlapPenalty:
     """A box that is much like a better one is ranked lower rather than dropped, as by Soft-NMS (Bodla et al. 2017).
 
     ``ious``: thresholds of NMS, rising; a box loses ``logits`` for each of them that would drop it, up to the first one
-    that would not, and of those alone that are stricter than the NMS that is asked for. So the first proposals differ from one another, as after a strict NMS, and the later ones are
-    second guesses at the same objects, as after a loose one. Here a score falls in steps and all at once, where
-    Soft-NMS goes from box to box.
+    that would not, and of those alone that are stricter than the NMS that is asked for. So the first proposals differ
+    from one another, as after a strict NMS, and the later ones are second guesses at the same objects, as after a loose
+    one. Here a score falls in steps and all at once, where Soft-NMS goes from box to box.
     """
 
     # Both measured on validation pictures (docs/training.md): 1 or 2 logits find less with a hundred.

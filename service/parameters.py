@@ -21,9 +21,8 @@ class ProposeQuery(BaseModel):
         ge=0,
         le=1,
         allow_inf_nan=False,
-        description="Of two proposals that overlap by more than this, the one that the network scores lower goes; 1 keeps "
-        "all. "
-        "Without it the model's own, see `/models`.",
+        description="Of two proposals that overlap by more than this, the one that the network scores lower goes; 1 "
+        "keeps all. Without it the model's own, see `/models`.",
     )
     box_format: BoxFormat = Field(
         "xyxy", description="`xyxy`: two corners; `xywh`: top left corner and size; `cxcywh`: centre and size."

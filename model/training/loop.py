@@ -83,7 +83,7 @@ class Trainer:
         Asked to stop by SIGINT (Ctrl-C) or SIGTERM, it ends the step, saves its state and raises KeyboardInterrupt.
 
         Raises:
-            DataError: a picture cannot be read; the steps that were made are saved.
+            DataError: a picture cannot be read. The steps that were made are saved, unless other processes train, too.
             FloatingPointError: a loss is no longer finite; the last saved state is sound.
         """
         run, first = self.run, self.ranks.is_first

@@ -101,7 +101,7 @@ class Scene:
         return foreground[0], background[0]
 
     def select(self, top_n: int, nms_iou: float) -> SelectedBoxes:
-        """The proposals, in canvas pixels, by the code that serves them, with the network's own scores, after NMS alone."""
+        """The proposals, in canvas pixels, by the code that serves them; the network's own scores, after NMS alone."""
         selection = Selection(top_n=top_n, nms_iou=nms_iou)
         config = replace(self.checkpoint.config.selection, overlap_penalty=None)
         pixels = torch.from_numpy(draw_on_canvas(self.photograph, self.placement))[None]
