@@ -128,7 +128,7 @@ class LoadedModelCard(BaseModel):
     max_top_n: int = Field(description="Most proposals that this model returns.")
     nms_iou: float = Field(description="The `nms_iou` of requests that name none.")
     overlap_penalty: str | None = Field(
-        description="What a proposal loses of its score for being much like a better one; nothing at a strict `nms_iou`."
+        description="What a proposal much like a better one loses of its score; nothing at a strict `nms_iou`."
     )
     provenance: dict[str, Any]
     metrics: dict[str, Any]

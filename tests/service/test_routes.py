@@ -336,6 +336,6 @@ async def test_a_model_has_its_own_nms_for_callers_who_name_none():
     async with running(fake) as service:
         await service.propose(picture())
         await service.propose(picture(), nms_iou=0.9)
-        [model] = (await service.client.get("/models")).json()["models"]
+        model, *_ = (await service.client.get("/models")).json()["models"]
         assert (model["nms_iou"], model["overlap_penalty"]) == (0.45, "1 logit")
     assert [selection.nms_iou for selection in fake.selections] == [0.45, 0.9]
