@@ -44,9 +44,10 @@ class Stage:
     release: tuple[str, ...] = ()
 
 
-# Batches of 32 are twice the default, and general's rate is the default's times the root of two. A fine-tuning's is
-# what served the weights that ship. A second stage on 2,000 boxes is worth 0.04 of AR@1000 (docs/training.md); who asks
-# for persons or faces wants each once, hence their NMS, which leaves an overlap penalty nothing to do.
+# From nothing `rpn train` takes its default architecture. Batches of 32 are twice the default, and general's rate is
+# the default's times the root of two. A fine-tuning's is what served the weights that ship. A second stage on 2,000
+# boxes is worth 0.04 of AR@1000 (docs/training.md); who asks for persons or faces wants each once, hence their NMS,
+# which leaves an overlap penalty nothing to do.
 _EACH_ONCE = ("--nms-iou", "0.5", "--overlap-penalty", "0")
 STAGES = (
     Stage("general", "general", 448, 60, 0.0014, release=("--refine", "2000")),

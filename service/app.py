@@ -26,10 +26,11 @@ def load_predictor(
     cache: Path = DEFAULT_CACHE,
 ) -> Predictor:
     """The real predictor. Imported here, in the inference thread: where torch computes, importing it takes seconds."""
-    from model.allocator import keep_freed_memory
+    from model.allocator import keep_freed_memory, share_arenas
     from model.predictor import Predictor as NetworkPredictor
 
     keep_freed_memory()
+    share_arenas()
     return NetworkPredictor.load(path, device=device, precision=precision, runtime=runtime, lanes=lanes, cache=cache)
 
 
