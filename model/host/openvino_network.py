@@ -13,6 +13,7 @@ import numpy as np
 from model.config import ModelConfig
 from model.host.anchors import AnchorGenerator
 from model.host.graphs import Graphs
+from model.host.mapped_weights import MappedWeights
 from model.host.openvino_core import core
 from model.host.scored import RefinedBoxes, ScoredAnchors
 from model.structures import Canvas, FloatArray, PixelArray
@@ -105,6 +106,7 @@ class _Compiled:
             "ENABLE_CPU_PINNING": False,  # or every process of a machine would take the same first cores
         }
         self._model = core().compile_model(graph, "CPU", options)
+        self._weights = MappedWeights(graph)
         self._own = threading.local()
 
     def input_shape(self, number: int) -> tuple[int, ...]:
@@ -113,6 +115,9 @@ class _Compiled:
 
     def __call__(self, inputs: Sequence[Any]) -> list[FloatArray]:
         if not hasattr(self._own, "request"):
-            self._own.request = self._model.create_infer_request()
+            self._own.request, self._own.shapes = self._model.create_infer_request(), set()
         found = self._own.request.infer(inputs, share_inputs=True, share_outputs=True)
+        if inputs[0].shape not in self._own.shapes:  # it has laid out for this one what it had not yet
+            self._own.shapes.add(inputs[0].shape)
+            self._weights.let_go()
         return [found[port] for port in self._model.outputs]
