@@ -10,7 +10,7 @@ from typing import Literal, Protocol, get_args
 
 from model.cores import default_threads
 from model.errors import DeviceError, MissingExtra, ModelError
-from model.precision import multiplies_bf16
+from model.precision import choose_precision, multiplies_bf16, multiplies_int8
 from model.structures import FloatArray, PixelArray, Proposals, Selection
 
 Runtime = Literal["auto", "torch", "openvino", "cuda-graphs"]
@@ -24,7 +24,7 @@ class Execution(Protocol):
 
     @property
     def runtime(self) -> str:
-        """What computes the network and in which format: ``torch fp32``, ``openvino bf16``."""
+        """What computes the network and in which format: ``torch fp32``, ``openvino int8``."""
 
     @property
     def lanes(self) -> int:
@@ -51,6 +51,29 @@ def choose_lanes(wanted: int, device: str) -> int:
     if device != "cpu":
         return 1
     return wanted or min(default_threads(), _MOST_LANES)
+
+
+def choose_execution(runtime: str, precision: str, device: str, *, quantized: bool) -> tuple[str, str]:
+    """By which runtime a network is computed, and in which of fp32, bf16 and int8.
+
+    ``quantized``: its checkpoint knows what 8-bit integers need. Where it does, ``auto`` takes them wherever OpenVINO
+    computes on a processor that is fast with them: twice as fast as fp32 at the same recall (docs/performance.md).
+
+    Raises:
+        DeviceError: there is no such runtime or precision, or not here.
+        MissingExtra: OpenVINO is asked for by name and is not installed.
+    """
+    if precision not in ("auto", "int8"):
+        arithmetic = choose_precision(precision, device)
+        return choose_runtime(runtime, device, arithmetic), arithmetic
+    chosen = choose_runtime(runtime, device)
+    if precision == "int8":
+        if chosen != "openvino":
+            raise DeviceError(f"precision 'int8' is computed by OpenVINO on a CPU, not by {chosen} on {device}")
+        return chosen, precision
+    if chosen == "openvino" and quantized and multiplies_int8():
+        return chosen, "int8"
+    return chosen, choose_precision(precision, device)
 
 
 def choose_runtime(name: str, device: str, precision: str = "fp32") -> str:

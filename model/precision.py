@@ -5,23 +5,28 @@ from typing import Literal, get_args
 
 from model.errors import DeviceError
 
-Precision = Literal["auto", "fp32", "bf16"]
+Precision = Literal["auto", "fp32", "bf16", "int8"]
 
-# The instructions, as Linux names them, that multiply bfloat16; every core of a machine has the same.
-_INSTRUCTIONS = {"avx512_bf16", "amx_bf16"}
+# The instructions, as Linux names them, that multiply bfloat16, and those that OpenVINO's integer kernels are at home
+# with; every core of a machine has the same.
+_BF16 = {"avx512_bf16", "amx_bf16"}
+_INT8 = {"avx2"}
 _PROCESSOR = Path("/proc/cpuinfo")
 
 
 def choose_precision(name: str, device: str) -> Literal["fp32", "bf16"]:
-    """``auto`` (bf16 where the device multiplies it in hardware, else fp32), ``fp32`` or ``bf16``.
+    """Of floating point: ``auto`` (bf16 where the device multiplies it in hardware, else fp32), ``fp32`` or ``bf16``.
 
-    Without that hardware bf16 is computed all the same, only slower than fp32.
+    Without that hardware bf16 is computed all the same, only slower than fp32. Where ``int8`` is computed, that is
+    chosen with the runtime (`model.execution`).
 
     Raises:
         DeviceError: the name is none of these.
     """
     if name not in get_args(Precision):
         raise DeviceError(f"precision {name!r} is none of {', '.join(get_args(Precision))}")
+    if name == "int8":
+        raise DeviceError("precision 'int8' is computed by OpenVINO alone, not by torch")
     if name == "auto":
         return "bf16" if multiplies_bf16(device) else "fp32"
     return "bf16" if name == "bf16" else "fp32"
@@ -34,8 +39,17 @@ def multiplies_bf16(device: str, processor: Path = _PROCESSOR) -> bool:
 
         with torch.cuda.device(device):  # what is asked for is the current one's
             return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return not _BF16.isdisjoint(_instructions(processor))
+
+
+def multiplies_int8(processor: Path = _PROCESSOR) -> bool:
+    """Whether this processor is one on which 8-bit integers were measured to be the faster: an x86 with AVX2."""
+    return not _INT8.isdisjoint(_instructions(processor))
+
+
+def _instructions(processor: Path) -> set[str]:
     try:
         flags = next(line for line in processor.read_text().splitlines() if line.startswith("flags"))
     except (OSError, StopIteration):  # not Linux, or not an x86
-        return False
-    return not _INSTRUCTIONS.isdisjoint(flags.split())
+        return set()
+    return set(flags.split())

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,9 +11,10 @@ import numpy as np
 from model.allocator import give_back_freed_memory
 from model.checkpoints.checkpoint import Checkpoint, load_checkpoint
 from model.device import choose_device, is_cpu
-from model.execution import Execution, choose_lanes, choose_runtime
+from model.errors import DeviceError
+from model.execution import Execution, choose_execution, choose_lanes
 from model.host.graphs import DEFAULT_CACHE, GraphFolder
-from model.precision import choose_precision, multiplies_bf16
+from model.precision import multiplies_bf16
 from model.preparation import graphs_of
 from model.structures import Canvas, ImageSize, ModelInfo, PixelArray, Placement, Proposals, Selection
 
@@ -64,12 +66,14 @@ class Predictor:
         runtime: str = "auto",
         lanes: int = 1,
         cache: Path = DEFAULT_CACHE,
+        calibrated: bool = True,
     ) -> "Predictor":
         """Read and check a checkpoint, and place its network on the device, made ready to serve and for nothing else.
 
         ``lanes``: how many threads will call it at once; 0 takes what pays here (`choose_lanes`). ``cache``: the folder
         in which networks are kept that OpenVINO computes; one that is not there yet is made with torch, which takes
-        seconds (`model.preparation` does it in another process).
+        seconds (`model.preparation` does it in another process). ``calibrated``: scores are the checkpoint's chances,
+        not what its network gives.
 
         Raises:
             CheckpointError: the file is not a sound checkpoint of ours.
@@ -77,10 +81,14 @@ class Predictor:
             MissingExtra: the runtime is not installed.
         """
         chosen = "cpu" if is_cpu(device) else _name_of(choose_device(device))
-        arithmetic = choose_precision(precision, chosen)
         count = choose_lanes(lanes, chosen)
-        chosen_runtime = choose_runtime(runtime, chosen, arithmetic)
         checkpoint = load_checkpoint(path)
+        quantized = checkpoint.quantization is not None
+        chosen_runtime, arithmetic = choose_execution(runtime, precision, chosen, quantized=quantized)
+        if arithmetic == "int8" and not quantized:
+            raise DeviceError(f"{path}: precision 'int8' needs the ranges that `rpn weights quantize` measures")
+        if not calibrated:
+            checkpoint = replace(checkpoint, calibration=None)
         if chosen_runtime == "openvino":
             return cls(_openvino_execution(checkpoint, path, cache, arithmetic, count), checkpoint, chosen)
         network = _network(checkpoint, path, chosen, arithmetic)
@@ -96,7 +104,7 @@ class Predictor:
 
     @property
     def runtime(self) -> str:
-        """What computes the network and in which format: ``torch fp32``, ``openvino bf16``."""
+        """What computes the network and in which format: ``torch fp32``, ``openvino int8``."""
         return self._execution.runtime
 
     @property
@@ -159,7 +167,7 @@ class Predictor:
 def _openvino_execution(checkpoint: Checkpoint, path: Path, cache: Path, precision: str, lanes: int) -> Execution:
     from model.openvino_execution import OpenVINOExecution
 
-    graphs = graphs_of(checkpoint, path, GraphFolder(cache))
+    graphs = graphs_of(checkpoint, path, GraphFolder(cache), precision)
     return OpenVINOExecution(checkpoint.config, graphs, precision, lanes, checkpoint.calibration)
 
 

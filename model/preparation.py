@@ -6,36 +6,54 @@ Made by a process of its own ahead of the one that serves, they spare this one i
 import errno
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from model.checkpoints.checkpoint import Checkpoint, load_checkpoint
-from model.checkpoints.sealed_file import declared_digest
+from model.checkpoints.checkpoint import QUANTIZATION, Checkpoint, load_checkpoint
+from model.checkpoints.sealed_file import declared_document
 from model.device import is_cpu
 from model.errors import CheckpointError
-from model.execution import choose_runtime
+from model.execution import choose_execution
 from model.host.graphs import GraphFolder, Graphs
-from model.precision import choose_precision
+
+_FLOATS = "fp32"
+_INTEGERS = "int8"
 
 
-def graphs_of(checkpoint: Checkpoint, path: Path, folder: GraphFolder) -> Graphs:
-    """The checkpoint's graphs, from the folder or made by torch and kept there.
+def graphs_of(checkpoint: Checkpoint, path: Path, folder: GraphFolder, precision: str) -> Graphs:
+    """The checkpoint's graphs in this precision, from the folder or made by torch and kept there.
 
     Raises:
         CheckpointError: the weights are not those of the architecture.
         ImportError: OpenVINO is not installed.
     """
-    found = folder.find(checkpoint.digest)
+    place = _kept_as(checkpoint.digest, precision)
+    found = folder.find(place)
     if found is not None:
         return found
+    made = _convert(checkpoint, path)
+    for name, graphs in made.items():
+        if not folder.holds(name):
+            folder.keep(name, graphs)
+    return folder.find(place) or made[place]  # those that were read hold no memory of torch's
+
+
+def _convert(checkpoint: Checkpoint, path: Path) -> dict[str, Graphs]:
+    """In every precision that the checkpoint can be computed in."""
     from model.light_import import import_torchvision
 
     import_torchvision()
     from model.checkpoints.restore import restore_network
     from model.network.openvino_graphs import convert
 
-    made = convert(restore_network(checkpoint, path))
-    kept = folder.find(checkpoint.digest) if folder.keep(checkpoint.digest, made) else None
-    return kept or made  # those that were read hold no memory of torch's
+    graphs = convert(restore_network(checkpoint, path))
+    made = {_kept_as(checkpoint.digest, _FLOATS): graphs}
+    if checkpoint.quantization is not None:
+        from model.network.quantized_graph import quantize
+
+        integers = replace(graphs, convolutions=quantize(graphs.convolutions, checkpoint.quantization))
+        made[_kept_as(checkpoint.digest, _INTEGERS)] = integers
+    return made
 
 
 def unprepared(paths: Sequence[Path], *, device: str, precision: str, runtime: str, cache: Path) -> list[Path]:
@@ -47,14 +65,15 @@ def unprepared(paths: Sequence[Path], *, device: str, precision: str, runtime: s
         DeviceError: there is no such precision or runtime here.
         MissingExtra: the runtime is not installed.
     """
-    if not is_cpu(device) or choose_runtime(runtime, "cpu", choose_precision(precision, "cpu")) != "openvino":
+    if not is_cpu(device):
         return []
     folder = GraphFolder(cache)
-    return [path for path in paths if _is_missing(path, folder)] if folder.writable else []
+    missing = [path for path in paths if _is_missing(path, folder, precision, runtime)]
+    return missing if missing and folder.writable else []
 
 
 def prepare(path: Path, cache: Path) -> bool:
-    """Put a checkpoint's graphs into the folder; False where they are there already.
+    """Put a checkpoint's graphs into the folder, of each precision; False where they are there already.
 
     Raises:
         CheckpointError: the file is not a sound checkpoint of ours.
@@ -63,18 +82,30 @@ def prepare(path: Path, cache: Path) -> bool:
     """
     folder = GraphFolder(cache)
     checkpoint = load_checkpoint(path)
-    if folder.find(checkpoint.digest) is not None:
+    precisions = (_FLOATS,) if checkpoint.quantization is None else (_FLOATS, _INTEGERS)
+    places = [_kept_as(checkpoint.digest, precision) for precision in precisions]
+    if all(folder.find(place) is not None for place in places):
         return False
     if not folder.writable:
         raise PermissionError(errno.EACCES, "cannot be written to", str(folder.folder))
-    graphs_of(checkpoint, path, folder)
-    if not folder.holds(checkpoint.digest):
-        raise OSError(errno.EIO, os.strerror(errno.EIO), str(folder.folder))
+    for name, graphs in _convert(checkpoint, path).items():
+        if not folder.keep(name, graphs):
+            raise OSError(errno.EIO, os.strerror(errno.EIO), str(folder.folder))
     return True
 
 
-def _is_missing(path: Path, folder: GraphFolder) -> bool:
+def _is_missing(path: Path, folder: GraphFolder, precision: str, runtime: str) -> bool:
     try:
-        return not folder.holds(declared_digest(path))
+        document = declared_document(path)
     except CheckpointError:
         return False
+    quantized = QUANTIZATION in document
+    if precision == _INTEGERS and not quantized:
+        return False
+    chosen, arithmetic = choose_execution(runtime, precision, "cpu", quantized=quantized)
+    return chosen == "openvino" and not folder.holds(_kept_as(document["digest"], arithmetic))
+
+
+def _kept_as(digest: str, precision: str) -> str:
+    """bf16 is made of fp32's by OpenVINO, when it compiles them."""
+    return f"{digest} {_INTEGERS}" if precision == _INTEGERS else digest

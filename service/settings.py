@@ -82,10 +82,11 @@ class Settings(BaseSettings):
         pattern=r"^(auto|cpu|cuda(:\d+)?)$",
         description="`auto` (CUDA where there is one, else the CPU), `cpu`, `cuda` or `cuda:N`.",
     )
-    precision: Literal["auto", "fp32", "bf16"] = Field(
+    precision: Literal["auto", "fp32", "bf16", "int8"] = Field(
         default="auto",
-        description="What the network computes in: `auto` (`bf16` where the device has it in hardware, else `fp32`), "
-        "`fp32` or `bf16`, which a processor without it computes many times slower.",
+        description="What the network computes in: `auto` (`int8` on a CPU with AVX2 for models that were measured "
+        "for it, such as those that ship; else `bf16` where the device has it in hardware, else `fp32`), or one of "
+        "these by name. `bf16` is many times slower on a processor without it.",
     )
     runtime: Literal["auto", "torch", "openvino", "cuda-graphs"] = Field(
         default="auto",
@@ -100,7 +101,7 @@ class Settings(BaseSettings):
     )
     cache_dir: Path = Field(
         default=DEFAULT_CACHE,
-        description="Folder for networks converted for OpenVINO, some 25 MB a model. Where it cannot be written to, "
+        description="Folder for networks converted for OpenVINO, 25 to 60 MB a model. Where it cannot be written to, "
         "every start converts them again.",
     )
     host: str = Field(default="127.0.0.1", min_length=1, description="Address to listen on.")

@@ -13,12 +13,15 @@ from model.calibration import Calibration, Curve
 from model.checkpoints.sealed_file import StoredTensors, read_sealed, write_sealed
 from model.config import ModelConfig, build_dataclass
 from model.errors import CheckpointError, ConfigError
+from model.quantization import Quantization
 
 if TYPE_CHECKING:  # a file can be read and checked without torch
     from torch import Tensor
 
 FORMAT = "region-proposal-checkpoint"
 FORMAT_VERSION = 1
+# The document's key that not every checkpoint has; a service asks for it before it loads one.
+QUANTIZATION = "quantization"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +30,8 @@ class Checkpoint:
 
     ``provenance``: data, recipe, seed, hardware, time; ``metrics``: measured figures; ``digest``: ``sha256:...`` over
     everything else, which answers carry so that a client knows which weights it was served by; ``calibration``: what
-    makes its scores chances, None where they are served as the network gives them.
+    makes its scores chances, None where they are served as the network gives them; ``quantization``: what
+    computing it in 8-bit integers needs to know, None where nobody has measured it.
     """
 
     name: str
@@ -38,6 +42,7 @@ class Checkpoint:
     metrics: dict[str, Any] = field(default_factory=dict)
     digest: str = ""
     calibration: Calibration | None = None
+    quantization: Quantization | None = None
 
     @property
     def parameters(self) -> int:
@@ -61,6 +66,8 @@ class Checkpoint:
         }
         if self.calibration is not None:
             document["calibration"] = self.calibration.to_dict()
+        if self.quantization is not None:
+            document[QUANTIZATION] = self.quantization.to_dict()
         return document
 
 
@@ -104,6 +111,7 @@ def parse_checkpoint(path: Path, document: dict[str, Any], tensors: StoredTensor
             metrics=dict(document["metrics"]),
             digest=digest,
             calibration=_calibration(document),
+            quantization=Quantization.from_dict(document[QUANTIZATION]) if QUANTIZATION in document else None,
         )
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"{path}: its metadata are not those of a checkpoint ({error!r})") from error

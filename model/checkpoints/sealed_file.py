@@ -127,8 +127,8 @@ def read_sealed(path: Path) -> tuple[dict[str, Any], StoredTensors, str]:
     return document, StoredTensors(tensors), digest
 
 
-def declared_digest(path: Path) -> str:
-    """What a file says its digest is, from its header alone and unchecked.
+def declared_document(path: Path) -> dict[str, Any]:
+    """What a file says of itself, from its header alone and unchecked, its ``digest`` among it.
 
     Raises:
         CheckpointError: the file is missing, foreign, or a pickle.
@@ -138,9 +138,11 @@ def declared_digest(path: Path) -> str:
         with path.open("rb") as file:
             head = file.read(8)
             content = head + file.read(struct.unpack("<Q", head)[0])
-        return str(json.loads(_metadata(content)[_KEY])[_DIGEST])
+        document = dict(json.loads(_metadata(content)[_KEY]))
+        document[_DIGEST] = str(document[_DIGEST])
     except (OSError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{path}: not a checkpoint of this service") from error
+    return document
 
 
 def _metadata(content: bytes) -> dict[str, str]:

@@ -4,6 +4,7 @@ import argparse
 import importlib.util
 import json
 import os
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from model.calibration import Calibration
 from model.checkpoints.card import write_card
 from model.checkpoints.checkpoint import Checkpoint, file_sha256, load_checkpoint, save_checkpoint
 from model.checkpoints.restore import restore_network
-from model.cli import weights_import
+from model.cli import weights_import, weights_quantize
 from model.cli.command_line import command_line
 from model.cli.data_argument import ONE_SPLIT, short_path
 from model.cli.target_argument import check_targets
@@ -26,6 +27,8 @@ from model.errors import ConfigError, DataError, MissingExtra
 from model.evaluation.calibration import cross_fitted, fit_calibration
 from model.evaluation.coverage import Coverage, measure_coverage
 from model.evaluation.evaluate import evaluate, propose, recall_of
+from model.evaluation.quantization import MOST_LOST
+from model.evaluation.recall import Recall
 from model.evaluation.reliability import error_figures
 from model.host.graphs import DEFAULT_CACHE
 from model.network.network import build_network
@@ -50,6 +53,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     show.set_defaults(run=run_show)
     show.add_argument("file", type=Path)
     weights_import.add_parser(actions)
+    weights_quantize.add_parser(actions)
     ready = actions.add_parser(
         "prepare", help="convert checkpoints for OpenVINO ahead of the services that load them", description=_PREPARE
     )
@@ -57,7 +61,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     cache = Path(os.environ.get("RPN_CACHE_DIR", DEFAULT_CACHE))
     ready.add_argument("files", type=Path, nargs="+", metavar="FILE")
     ready.add_argument("--cache", type=Path, default=cache, help="the folder (default: RPN_CACHE_DIR, or %(default)s)")
-    release = actions.add_parser("release", help="halve, measure, calibrate and card a trained checkpoint")
+    release = actions.add_parser("release", help="halve, measure, calibrate, quantize and card a trained checkpoint")
     release.set_defaults(run=run_release)
     add = release.add_argument
     add("file", type=Path, help="a checkpoint that `rpn train` wrote")
@@ -123,11 +127,12 @@ def run_release(arguments: argparse.Namespace) -> int:
     pictures = read_annotations(arguments.data)
     device = choose_device(arguments.device)
     place = about.pop("measured_on", short_path(arguments.data))
-    figures, calibration = _measure(halved, arguments.file, pictures, device)
-    metrics = {
-        place: figures,
-        f"{place}, the same network before training": _measure_untrained(halved, pictures, device),
-    }
+    figures, recall, calibration = _measure(halved, arguments.file, pictures, device)
+    metrics = {place: figures}
+    quantized = _quantized(halved, arguments.file, pictures, device, recall)
+    if quantized is not None:
+        halved, metrics[weights_quantize.in_integers(place)] = quantized
+    metrics[f"{place}, the same network before training"] = _measure_untrained(halved, pictures, device)
     provenance = {**trained.provenance, **about, "released_by": command_line()}
     shipped = replace(halved, metrics=metrics, provenance=provenance, calibration=calibration)
     digest = save_checkpoint(shipped, arguments.out)
@@ -189,8 +194,8 @@ def _halved(checkpoint: Checkpoint) -> dict[str, torch.Tensor]:
 
 def _measure(
     checkpoint: Checkpoint, path: Path, pictures: list[AnnotatedPicture], device: torch.device
-) -> tuple[dict[str, Any], Calibration | None]:
-    """Its figures, and the calibration fitted on the same pictures.
+) -> tuple[dict[str, Any], Recall, Calibration | None]:
+    """Its figures, its recall alone, and the calibration fitted on the same pictures.
 
     The ECE after it is the cross-fitted one: no picture is judged by a curve that has seen it. That of another NMS than
     the model's own is named by its threshold.
@@ -198,17 +203,31 @@ def _measure(
     predictor = Predictor.of(restore_network(checkpoint, path), checkpoint, device)
     own = checkpoint.config.selection.nms_iou
     figures: dict[str, Any] = {}
+    recalls: dict[float, Recall] = {}
     coverages: dict[float, Coverage] = {}
     for iou in sorted({own, *_CALIBRATED_AT}, key=lambda iou: iou != own):
         proposals = propose(predictor, pictures, nms_iou=iou)
         coverages[iou] = coverage = measure_coverage(proposals, pictures)
         errors = error_figures(coverage, cross_fitted(coverage))
         if iou == own:
-            figures |= recall_of(proposals, pictures).to_dict() | errors
+            recalls[iou] = recall_of(proposals, pictures)
+            figures |= recalls[iou].to_dict() | errors
         else:
             figures |= {f"{name}/nms{iou:g}": error for name, error in errors.items()}
     calibration = fit_calibration(coverages)
-    return {n: f for n, f in figures.items() if calibration is not None or "ECE" not in n}, calibration
+    return {n: f for n, f in figures.items() if calibration is not None or "ECE" not in n}, recalls[own], calibration
+
+
+def _quantized(
+    checkpoint: Checkpoint, path: Path, pictures: list[AnnotatedPicture], device: torch.device, floats: Recall
+) -> tuple[Checkpoint, dict[str, Any]] | None:
+    """It with what 8-bit integers need, and their figures; None where they are not for it, which is said."""
+    try:
+        quantized, integers = weights_quantize.quantized(checkpoint, path, pictures, device, floats, MOST_LOST)
+    except (MissingExtra, DataError) as error:
+        print(f"not for int8: {error}", file=sys.stderr)  # noqa: T201 - a command's answer
+        return None
+    return quantized, integers.to_dict()
 
 
 def _measure_untrained(

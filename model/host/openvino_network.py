@@ -30,7 +30,7 @@ class Share:
 class OpenVINONetwork:
     """Scores and refines, from as many threads as its share has calls.
 
-    ``precision``: fp32 or bf16, of the convolutions; the second stage is fp32, since it reckons with coordinates.
+    ``precision``: fp32, bf16 or int8, of the convolutions; the second stage is fp32, since it reckons with coordinates.
     ``anchors``: another network's, of the same model, so that they and what is made of them are there once. What
     `score` returns are views of the calling thread's own buffers, good until that thread's next call.
 

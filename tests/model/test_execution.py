@@ -15,8 +15,9 @@ from model import execution, torch_execution
 from model.config import ModelConfig, RefinementConfig
 from model.cores import default_threads
 from model.errors import DeviceError, MissingExtra
-from model.execution import choose_lanes, choose_runtime
+from model.execution import choose_execution, choose_lanes, choose_runtime
 from model.network.network import build_network
+from model.precision import choose_precision
 from model.structures import Canvas, Selection
 from model.torch_execution import TorchExecution
 
@@ -47,6 +48,30 @@ def test_torch_computes_what_openvino_cannot(monkeypatch: pytest.MonkeyPatch):
     assert choose_runtime("auto", "cpu", "bf16") == "torch"
     with pytest.raises(DeviceError, match="computes in bf16 only where the processor does"):
         choose_runtime("openvino", "cpu", "bf16")
+
+
+def test_integers_are_taken_where_openvino_has_what_they_need(monkeypatch: pytest.MonkeyPatch):
+    pytest.importorskip("openvino")
+    floats = choose_precision("auto", "cpu")
+    monkeypatch.setattr(execution, "multiplies_int8", lambda: True)
+    assert choose_execution("auto", "auto", "cpu", quantized=True) == ("openvino", "int8")
+    assert choose_execution("auto", "auto", "cpu", quantized=False) == ("openvino", floats)
+    assert choose_execution("torch", "auto", "cpu", quantized=True) == ("torch", floats)
+    assert choose_execution("auto", "fp32", "cpu", quantized=True) == ("openvino", "fp32")
+    monkeypatch.setattr(execution, "multiplies_int8", lambda: False)
+    assert choose_execution("auto", "auto", "cpu", quantized=True) == ("openvino", floats)
+    assert choose_execution("auto", "int8", "cpu", quantized=True) == ("openvino", "int8"), "who asks, gets it"
+    with pytest.raises(DeviceError, match="precision 'int8' is computed by OpenVINO on a CPU, not by torch on cpu"):
+        choose_execution("torch", "int8", "cpu", quantized=True)
+    with pytest.raises(DeviceError, match="precision 'fp8' is none of"):
+        choose_execution("auto", "fp8", "cpu", quantized=True)
+
+
+def test_a_gpu_has_none(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(execution, "choose_precision", lambda name, device: "bf16")
+    assert choose_execution("auto", "auto", "cuda", quantized=True) == ("cuda-graphs", "bf16")
+    with pytest.raises(DeviceError, match="not by cuda-graphs on cuda"):
+        choose_execution("auto", "int8", "cuda", quantized=True)
 
 
 def test_a_runtime_that_there_is_not_is_named():

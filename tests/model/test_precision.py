@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from model.errors import DeviceError
-from model.precision import choose_precision, multiplies_bf16
+from model.precision import choose_precision, multiplies_bf16, multiplies_int8
 
 
 @pytest.mark.parametrize(
@@ -14,10 +14,12 @@ def test_the_processor_says_what_it_multiplies(tmp_path: Path, flags: str, multi
     told = tmp_path / "cpuinfo"
     told.write_text(f"processor\t: 0\nflags\t\t: fpu {flags}\nbugs\t\t: none\n")
     assert multiplies_bf16("cpu", told) is multiplies
+    assert multiplies_int8(told) is ("avx2" in flags)
 
 
 def test_one_that_says_nothing_does_not(tmp_path: Path):
     assert not multiplies_bf16("cpu", tmp_path / "missing")
+    assert not multiplies_int8(tmp_path / "missing")
     (tmp_path / "cpuinfo").write_text("Features : fp asimd bf16\n")
     assert not multiplies_bf16("cpu", tmp_path / "cpuinfo")
 
@@ -30,5 +32,7 @@ def test_torch_says_the_same_of_this_one():
 def test_by_name():
     assert (choose_precision("fp32", "cpu"), choose_precision("bf16", "cpu")) == ("fp32", "bf16")
     assert choose_precision("auto", "cpu") == ("bf16" if multiplies_bf16("cpu") else "fp32")
-    with pytest.raises(DeviceError, match="precision 'fp8' is none of auto, fp32, bf16"):
+    with pytest.raises(DeviceError, match="precision 'fp8' is none of auto, fp32, bf16, int8"):
         choose_precision("fp8", "cpu")
+    with pytest.raises(DeviceError, match="precision 'int8' is computed by OpenVINO alone"):
+        choose_precision("int8", "cpu")

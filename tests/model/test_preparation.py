@@ -1,16 +1,18 @@
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from model import preparation
-from model.checkpoints.checkpoint import Checkpoint, save_checkpoint
+from model.checkpoints.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from model.config import ModelConfig
-from model.errors import CheckpointError
+from model.errors import CheckpointError, DeviceError
 from model.host import graphs
 from model.network.network import build_network
 from model.predictor import Predictor
 from model.preparation import prepare, unprepared
+from model.quantization import Quantization
 
 pytest.importorskip("openvino")
 
@@ -22,8 +24,19 @@ def checkpoint(tiny_config: ModelConfig, tmp_path: Path) -> Path:
     return path
 
 
-def missing(*paths: Path, cache: Path, device: str = "cpu", runtime: str = "auto") -> list[Path]:
-    return unprepared(paths, device=device, precision="fp32", runtime=runtime, cache=cache)
+@pytest.fixture
+def quantized(checkpoint: Path) -> Path:
+    """The same, with ranges for what its head reads."""
+    path = checkpoint.with_name("quantized.safetensors")
+    quantization = Quantization({"head.conv.0.0": (-1.0, 1.0)})
+    save_checkpoint(replace(load_checkpoint(checkpoint), quantization=quantization), path)
+    return path
+
+
+def missing(
+    *paths: Path, cache: Path, device: str = "cpu", runtime: str = "auto", precision: str = "fp32"
+) -> list[Path]:
+    return unprepared(paths, device=device, precision=precision, runtime=runtime, cache=cache)
 
 
 def test_what_is_prepared_is_not_prepared_again(checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -39,6 +52,21 @@ def test_what_is_prepared_is_not_prepared_again(checkpoint: Path, tmp_path: Path
 
     monkeypatch.setattr(openvino_graphs, "convert", lambda network: pytest.fail("converted again"))
     assert Predictor.load(checkpoint, device="cpu", cache=cache).runtime == "openvino fp32"
+
+
+def test_integers_are_prepared_beside_floats(checkpoint: Path, quantized: Path, tmp_path: Path):
+    cache = tmp_path / "cache"
+    assert missing(checkpoint, quantized, cache=cache, precision="int8") == [quantized], "the other cannot"
+    assert missing(checkpoint, quantized, cache=cache, precision="auto") == [checkpoint, quantized]
+    assert prepare(quantized, cache)
+    assert len(list(cache.iterdir())) == 2
+    for precision in ("int8", "fp32", "auto"):
+        assert missing(quantized, cache=cache, precision=precision) == []
+    assert not prepare(quantized, cache)
+    assert Predictor.load(quantized, device="cpu", precision="int8", cache=cache).runtime == "openvino int8"
+    assert Predictor.load(quantized, device="cpu", precision="fp32", cache=cache).runtime == "openvino fp32"
+    with pytest.raises(DeviceError, match=r"tiny\.safetensors: precision 'int8' needs the ranges"):
+        Predictor.load(checkpoint, device="cpu", precision="int8", cache=cache)
 
 
 def test_loading_prepares_what_is_not(checkpoint: Path, tmp_path: Path):

@@ -11,12 +11,13 @@ import torch
 from safetensors.torch import save_file
 
 from model.calibration import Calibration, Curve
-from model.checkpoints.checkpoint import Checkpoint, file_sha256, load_checkpoint, save_checkpoint
+from model.checkpoints.checkpoint import QUANTIZATION, Checkpoint, file_sha256, load_checkpoint, save_checkpoint
 from model.checkpoints.restore import restore_network
-from model.checkpoints.sealed_file import declared_digest
+from model.checkpoints.sealed_file import declared_document
 from model.config import ModelConfig
 from model.errors import CheckpointError
 from model.network.network import build_network
+from model.quantization import Quantization
 from service.settings import shipped_checkpoint
 
 
@@ -82,6 +83,17 @@ def test_a_calibration_is_kept_and_a_file_without_one_has_none(checkpoint: Check
     for calibration in (Calibration((curve,)), Calibration((curve, Curve(1.0, 1.0, 0.0)), (0.5, 0.9))):
         save_checkpoint(replace(checkpoint, calibration=calibration), tmp_path / "calibrated")
         assert load_checkpoint(tmp_path / "calibrated").calibration == calibration
+
+
+def test_what_integers_need_is_kept_and_a_file_without_it_says_so(checkpoint: Checkpoint, tmp_path: Path):
+    save_checkpoint(checkpoint, tmp_path / "plain")
+    assert QUANTIZATION not in declared_document(tmp_path / "plain")
+    assert load_checkpoint(tmp_path / "plain").quantization is None
+    quantization = Quantization({"head.conv.0.0": (-1.5, 2.25)})
+    digest = save_checkpoint(replace(checkpoint, quantization=quantization), tmp_path / "quantized")
+    assert digest != load_checkpoint(tmp_path / "plain").digest
+    assert QUANTIZATION in declared_document(tmp_path / "quantized")
+    assert load_checkpoint(tmp_path / "quantized").quantization == quantization
 
 
 def test_one_curve_alone_is_written_as_before_there_could_be_several(checkpoint: Checkpoint):
@@ -164,6 +176,8 @@ def test_foreign_files(tmp_path: Path):
         ({"calibration": {"rise_low": 1}}, "calibration"),
         ({"calibration": {"rise_low": -1, "rise_high": 1, "offset": 0}}, "calibration: must rise"),
         ({"calibration": [1, 1, 0]}, "calibration must be an object, not list"),
+        ({"quantization": {"input_ranges": {"head": [1, 0]}}}, "quantization: head cannot read from 1.0 to 0.0"),
+        ({"quantization": 7}, "quantization: not a table of ranges"),
         ({"name": None, "metrics": 5}, "its metadata are not those of a checkpoint"),
     ],
 )
@@ -214,7 +228,7 @@ def test_strange_metadata_are_named(tmp_path: Path, metadata: str, said: str):
 
 
 def test_what_a_file_says_of_its_digest_is_what_it_has(checkpoint: Checkpoint, tmp_path: Path):
-    assert save_checkpoint(checkpoint, tmp_path / "x") == declared_digest(tmp_path / "x")
+    assert save_checkpoint(checkpoint, tmp_path / "x") == declared_document(tmp_path / "x")["digest"]
 
 
 def test_it_is_read_and_counted_without_torch():

@@ -4,8 +4,13 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
 from model.checkpoints.checkpoint import file_sha256, load_checkpoint
+from model.cli import weights, weights_quantize
+from model.evaluation.evaluate import evaluate
+from model.predictor import Predictor
+from model.training.annotations import read_annotations
 from service import cli
 from tests.scenes import write_coco, write_voc
 
@@ -133,8 +138,10 @@ def test_a_voc_folder_trains_and_is_measured_like_any(tmp_path: Path):
 
 
 def test_a_release_is_halved_measured_and_carded(
-    run: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    run: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ):
+    pytest.importorskip("openvino")
+    monkeypatch.setattr(weights, "MOST_LOST", 1.0)  # what four scenes lose is chance
     about = tmp_path / "about.json"
     about.write_text(json.dumps({"data": "Drawn scenes.", "limits": "Shapes only.", "measured_on": "unseen scenes"}))
     out = tmp_path / "scenes.safetensors"
@@ -156,7 +163,12 @@ def test_a_release_is_halved_measured_and_carded(
     assert selection["overlap_penalty"] == {"ious": [0.5, 0.7], "logits": 0.75}
     assert "0.75 of a proposal's logit for each of the IoUs 0.5 and 0.7" in card
     assert "| NMS | 0.8, for callers who name none |" in card
-    assert list(shown["metrics"]) == ["unseen scenes", "unseen scenes, the same network before training"]
+    integers = "unseen scenes, in int8 as a CPU serves it"
+    assert list(shown["metrics"]) == ["unseen scenes", integers, "unseen scenes, the same network before training"]
+    assert f" on {integers}:" in card
+    predictor = Predictor.load(out, device="cpu", precision="int8", cache=tmp_path / "cache", calibrated=False)
+    served = evaluate(predictor, read_annotations(data / "val.json")).to_dict()
+    assert served["AR@1000"] == pytest.approx(shown["metrics"][integers]["AR@1000"], abs=1e-6)
     figures = shown["metrics"]["unseen scenes"]
     assert shown["calibration"]["nms_ious"] == [0.5, 0.7, 0.8, 0.9]
     for nms, row in (("", "unseen scenes"), ("/nms0.5", "NMS at 0.5")):
@@ -164,6 +176,43 @@ def test_a_release_is_halved_measured_and_carded(
         assert after < before
         assert f"| {row} | {before:.4f} | {after:.4f} |" in card
     assert "\n- after NMS at 0.5: " in card
+
+
+def test_a_release_that_integers_would_spoil_does_without(
+    run: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    pytest.importorskip("openvino")
+    monkeypatch.setattr(weights, "MOST_LOST", -1.0)
+    out = tmp_path / "scenes.safetensors"
+    command = ["weights", "release", str(run / "best.safetensors"), "--out", str(out), "--version", "1"]
+    assert cli.main([*command, "--data", str(data / "val.json"), "--device", "cpu"]) == 0
+    assert "not for int8: " in capsys.readouterr().err
+    assert load_checkpoint(out).quantization is None
+    assert len(load_checkpoint(out).metrics) == 2
+
+
+def test_a_checkpoint_is_quantized_where_it_loses_no_more_than_that(
+    run: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    pytest.importorskip("openvino")
+    trained, out = run / "best.safetensors", tmp_path / "quantized.safetensors"
+    command = ("weights", "quantize", trained, "--data", data / "val.json", "--device", "cpu", "--out")
+    with monkeypatch.context() as patch:
+        patch.setattr(weights_quantize, "loss", lambda floats, integers: 0.01)
+        assert "in int8 it loses 0.0100 of AR@100 or AR@1000, more than 0.003" in fault(capsys, *command, out)
+    assert not out.exists()
+    assert "--most-lost must lie between 0 and 1, not 2.0" in fault(capsys, *command, out, "--most-lost", "2")
+    assert "must end in .safetensors" in fault(capsys, *command, tmp_path / "quantized.pt")
+    assert cli.main([*map(str, command), str(out), "--most-lost", "1"]) == 0
+    said = capsys.readouterr().out
+    made, before = load_checkpoint(out), load_checkpoint(trained)
+    assert made.digest in said
+    assert all(f" {name} " in said for name in ("fp32", "int8"))
+    assert made.quantization is not None
+    assert dict(made.state_dict).keys() == dict(before.state_dict).keys()
+    assert all(torch.equal(made.state_dict[name], tensor) for name, tensor in before.state_dict.items())
+    assert made.version == before.version
+    assert made.provenance["quantized_by"].startswith("rpn")
 
 
 def test_what_cannot_be_done_is_one_line(run: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):

@@ -1,0 +1,93 @@
+"""A network's convolutions in OpenVINO's graph, told to compute in 8-bit integers.
+
+Each tensor that a convolution reads gets the levels that it is rounded to (OpenVINO's FakeQuantize), and its weights
+are stored as integers with a scale for each output channel: from these OpenVINO's CPU plugin makes integer kernels,
+sums of 32 bits, and leaves in fp32 what has no levels.
+"""
+
+import re
+from typing import Any
+
+import numpy as np
+
+from model.quantization import Quantization, Range
+from model.structures import FloatArray
+
+_LEVELS = 256
+_LOWEST = -128  # of a signed byte
+# Of weights a bit is left unused: without VNNI a processor adds two products in 16 bits, which 255 * 127 * 2 overflows
+# and 255 * 63 * 2 does not. So every processor gives the same.
+_HIGHEST_WEIGHT = 63
+_CONVOLUTIONS = ("Convolution", "GroupConvolution")
+# What reads the same tensor beside a convolution, and can read it as integers: a residual's sum, and the 1 that torch
+# multiplies it with.
+_WITH_THEM = ("Add", "Multiply")
+# How OpenVINO's front end names what it has recorded of a module.
+_MODULE = re.compile(r"__module\.(.+?)/")
+
+
+def quantize(graph: Any, quantization: Quantization) -> Any:
+    """A copy of the graph whose convolutions read and multiply integers; those without a range stay as they are."""
+    copy = graph.clone()
+    rounded: dict[tuple[str, int], Any] = {}
+    for convolution in copy.get_ordered_ops():
+        range_ = quantization.input_ranges.get(_module(convolution))
+        if convolution.get_type_name() not in _CONVOLUTIONS or range_ is None:
+            continue
+        read = convolution.input_value(0)
+        place = (read.get_node().get_friendly_name(), read.get_index())
+        if place not in rounded:
+            rounded[place] = _round(read, range_)
+        convolution.input(0).replace_source_output(rounded[place])
+        convolution.input(1).replace_source_output(_integers(convolution))
+    copy.validate_nodes_and_infer_types()
+    return copy
+
+
+def _module(operation: Any) -> str:
+    found = _MODULE.match(operation.get_friendly_name())
+    return found[1] if found else ""
+
+
+def _round(read: Any, range_: Range) -> Any:
+    """The tensor, rounded to its levels for all that can read it so."""
+    from openvino import opset13
+
+    readers = [reader for reader in read.get_target_inputs() if reader.get_node().get_type_name() in _WITH_THEM]
+    low, high = (opset13.constant(np.float32(value)) for value in _with_zero(range_))
+    rounded = opset13.fake_quantize(read, low, high, low, high, _LEVELS).output(0)
+    for reader in readers:
+        reader.replace_source_output(rounded)
+    return rounded
+
+
+def _with_zero(range_: Range) -> Range:
+    """A range in which zero is a level, since padding is exactly that: from zero, or of a signed byte."""
+    low, high = range_
+    if low >= 0:
+        return 0.0, high
+    reach = max(-low, high)
+    return reach * _LOWEST / (_LOWEST + _LEVELS - 1), reach
+
+
+def _integers(convolution: Any) -> Any:
+    """The convolution's weights as signed bytes times a scale for each output channel."""
+    from openvino import opset13
+
+    weights = _weights(convolution.input_value(1))
+    # a group's weights are (groups, channels out, ...), others' (channels out, ...)
+    channels = 2 if convolution.get_type_name() == "GroupConvolution" else 1
+    highest = np.abs(weights).max(axis=tuple(range(channels, weights.ndim)), keepdims=True)
+    scale = np.maximum(highest, np.finfo(np.float32).tiny) / np.float32(_HIGHEST_WEIGHT)
+    integers = np.rint(weights / scale).astype(np.int8)
+    return opset13.multiply(
+        opset13.convert(opset13.constant(integers), "f32"), opset13.constant(scale.astype(np.float32))
+    ).output(0)
+
+
+def _weights(given: Any) -> FloatArray:
+    """A constant, or one that is only given another shape, as grouped convolutions' are."""
+    node = given.get_node()
+    constant = node if node.get_type_name() == "Constant" else node.input_value(0).get_node()
+    weights: FloatArray = constant.data
+    return weights.reshape([side.get_length() for side in given.get_partial_shape()])

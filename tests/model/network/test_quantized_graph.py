@@ -1,0 +1,101 @@
+"""A graph of integers computes nearly what it computed before, on what it has ranges for."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from model.config import ModelConfig
+from model.host.openvino_core import core
+from model.network.convolutions import Convolutions
+from model.network.input_ranges import recorded_ranges
+from model.network.network import build_network
+from model.network.openvino_graphs import convert
+from model.network.quantized_graph import quantize
+from model.quantization import Quantization
+from model.structures import FloatArray
+
+pytest.importorskip("openvino")
+
+
+def picture() -> FloatArray:
+    return np.random.default_rng(0).normal(size=(1, 96, 64, 3)).astype(np.float32)
+
+
+def measured(config: ModelConfig) -> tuple[Any, Quantization]:
+    """A network's graph, and the ranges of one picture."""
+    network = build_network(config).eval()
+    with torch.no_grad():
+        for layer in (network.rpn.head.conv[0][0], network.rpn.head.cls_logits, network.rpn.head.bbox_pred):
+            layer.weight *= 100  # a random head's steps are so small that OpenVINO takes them for nothing
+        for module in network.modules():
+            if isinstance(module, nn.Conv2d) and module.bias is not None:
+                module.bias.normal_(0, 0.1)  # nor does it compute a chain of integers without any, as none is trained
+    with torch.no_grad(), recorded_ranges(network) as ranges:
+        Convolutions(network)(torch.from_numpy(picture()))
+    return convert(network).convolutions, ranges.quantization()
+
+
+def compute(graph: Any) -> list[FloatArray]:
+    compiled = core().compile_model(graph, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    found = compiled([picture()])
+    return [np.array(found[port]) for port in compiled.outputs]
+
+
+def kinds(graph: Any) -> list[str]:
+    return [operation.get_type_name() for operation in graph.get_ops()]
+
+
+@pytest.mark.parametrize("architecture", ["regnet_x_400mf_fpn", "resnet18_fpn"])
+def test_it_computes_nearly_the_same(tiny_config: ModelConfig, architecture: str):
+    config = replace(tiny_config, backbone=replace(tiny_config.backbone, name=architecture))
+    graph, quantization = measured(config)
+    before, after = compute(graph), compute(quantize(graph, quantization))
+    for floats, integers in zip(before, after, strict=True):
+        # A wrong scale, zero or channel is off by as much as there is, sums that overflow 16 bits by a sixth of it.
+        assert np.linalg.norm(integers - floats) < 0.1 * np.linalg.norm(floats)
+        assert not np.array_equal(floats, integers)
+
+
+def test_weights_are_stored_as_bytes_and_the_graph_that_was_given_is_left_as_it_is(tiny_config: ModelConfig):
+    graph, quantization = measured(tiny_config)
+    before = kinds(graph)
+    made = quantize(graph, quantization)
+    assert kinds(graph) == before
+    assert "FakeQuantize" not in before
+    convolutions = [o for o in made.get_ordered_ops() if o.get_type_name() in ("Convolution", "GroupConvolution")]
+    bytes_ = [o for o in convolutions if o.input_value(1).get_node().get_type_name() == "Multiply"]
+    assert len(convolutions) - len(bytes_) == 1, "all but the one that reads the picture"
+    for convolution in bytes_:
+        convert_ = convolution.input_value(1).get_node().input_value(0).get_node()
+        integers = convert_.input_value(0).get_node().data
+        assert integers.dtype == np.int8
+        assert np.abs(integers.astype(int)).max() == 63, "two products of a byte fit into 16 bits"
+        assert convolution.input_value(0).get_node().get_type_name() == "FakeQuantize"
+
+
+def test_what_has_no_range_stays_in_floating_point(tiny_config: ModelConfig):
+    graph, quantization = measured(tiny_config)
+    name, range_ = next((n, r) for n, r in quantization.input_ranges.items() if n.startswith("head.cls"))
+    made = quantize(graph, Quantization({name: range_}))
+    levels = len(compute(graph)) // 2
+    assert kinds(made).count("FakeQuantize") == levels, "its map of each level"
+    for floats, integers in zip(compute(graph)[levels:], compute(made)[levels:], strict=True):
+        np.testing.assert_allclose(floats, integers, atol=0.05 * np.abs(floats).max())
+    same = quantize(graph, Quantization({"another.network": (0.0, 1.0)}))
+    for floats, again in zip(compute(graph), compute(same), strict=True):
+        np.testing.assert_array_equal(floats, again)
+
+
+@pytest.mark.parametrize("range_", [(0.0, 2.0), (-3.0, 1.0), (-0.5, 4.0)])
+def test_zero_is_a_level_since_padding_is_zero(range_: tuple[float, float]):
+    from model.network.quantized_graph import _with_zero
+
+    low, high = _with_zero(range_)
+    assert low <= range_[0]
+    assert high >= range_[1]
+    step = (high - low) / 255
+    assert (0 - low) / step == pytest.approx(round((0 - low) / step), abs=1e-6)
