@@ -7,6 +7,7 @@ import pytest
 
 from model.checkpoints.checkpoint import file_sha256, load_checkpoint
 from model.checkpoints.restore import restore_network
+from model.evaluation.quantization import MOST_LOST
 
 WEIGHTS = Path(__file__).parents[1] / "weights"
 SHIPPED = sorted(WEIGHTS.glob("*.safetensors"))
@@ -26,8 +27,11 @@ def test_each_is_sound_small_and_carded(path: Path):
     card = path.with_suffix(".md").read_text()
     assert file_sha256(path) in card
     assert checkpoint.digest in card
-    trained, untrained = checkpoint.metrics.values()
+    trained, *integers, untrained = checkpoint.metrics.values()
     assert trained["AR@100"] >= 5 * untrained["AR@100"]
+    assert len(integers) == (checkpoint.quantization is not None)
+    for name in ("AR@100", "AR@1000"):
+        assert all(trained[name] - figures[name] <= MOST_LOST for figures in integers)
     row = re.search(r"^\| all \| .*", card, re.MULTILINE)
     assert row is not None
     assert f"{trained['AR@100']:.3f}" in row.group()

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -26,6 +27,7 @@ from model.evaluation.recall_table import recall_table
 from model.evaluation.reliability import TOP, error_figures
 from model.evaluation.report.report import write_report
 from model.evaluation.training_log import TrainingLog, read_log
+from model.host.graphs import DEFAULT_CACHE
 from model.precision import choose_precision
 from model.predictor import Predictor
 from model.training.annotations import AnnotatedPicture, read_annotations
@@ -57,7 +59,12 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     add("--nms-iou", type=float, help="of the checkpoints' proposals (default: each one's own)")
     add("--batch-size", type=int, default=8, help="default: %(default)s")
     add("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
-    add("--precision", default="fp32", help="auto, fp32 or bf16, as a service computes in (default: %(default)s)")
+    add(
+        "--precision",
+        default="fp32",
+        help="fp32, bf16 or auto, bf16 where the device has it, by torch; int8 by OpenVINO on the CPU (default: "
+        "%(default)s)",
+    )
     add("--json", type=Path, help="also write the figures to this file")
     add("--report", type=Path, help="also write a report with charts and pictures, one HTML file")
     add(
@@ -115,15 +122,22 @@ def _measure(
     arguments: argparse.Namespace, path: Path, checkpoint: Checkpoint, pictures: Sequence[AnnotatedPicture]
 ) -> tuple[Findings, float]:
     """What a checkpoint's proposals are worth, and the seconds that a picture took."""
-    device = choose_device(arguments.device)
-    network = restore_network(checkpoint, path)
-    network.compute_in(choose_precision(arguments.precision, str(device)))
-    # The network's own scores: what the calibration makes of them is measured beside them.
-    predictor = Predictor.of(network, replace(checkpoint, calibration=None), device)
+    predictor = _predictor(arguments, path, checkpoint)
     started = time.perf_counter()
     proposals = propose(predictor, pictures, batch_size=arguments.batch_size, nms_iou=arguments.nms_iou)
     seconds = (time.perf_counter() - started) / max(1, len(pictures))
     return judge(checkpoint, short_path(arguments.data), pictures, proposals, arguments.nms_iou), seconds
+
+
+def _predictor(arguments: argparse.Namespace, path: Path, checkpoint: Checkpoint) -> Predictor:
+    """With the network's own scores: what the calibration makes of them is measured beside them."""
+    device = choose_device(arguments.device)
+    if arguments.precision == "int8":
+        cache = Path(os.environ.get("RPN_CACHE_DIR", DEFAULT_CACHE))
+        return Predictor.load(path, device=str(device), precision="int8", cache=cache, calibrated=False)
+    network = restore_network(checkpoint, path)
+    network.compute_in(choose_precision(arguments.precision, str(device)))
+    return Predictor.of(network, replace(checkpoint, calibration=None), device)
 
 
 def _contender(name: str, findings: Findings, seconds: float) -> Contender:

@@ -15,9 +15,11 @@ from model.structures import FloatArray
 
 _LEVELS = 256
 _LOWEST = -128  # of a signed byte
-# Of weights a bit is left unused: without VNNI a processor adds two products in 16 bits, which 255 * 127 * 2 overflows
-# and 255 * 63 * 2 does not. So every processor gives the same.
-_HIGHEST_WEIGHT = 63
+_HIGHEST_WEIGHT = 127  # of a signed byte, -128 unused: both signs reach as far
+# A processor without VNNI adds two products in 16 bits, which 255 * 127 * 2 overflows and 255 * 63 * 2 does not. What
+# is never negative, after a ReLU, is mostly far below 255; but signed values are shifted to lie around 128, and there
+# it happened: a bit of the weights is left unused for them.
+_HIGHEST_WEIGHT_OF_SIGNED = 63
 _CONVOLUTIONS = ("Convolution", "GroupConvolution")
 # What reads the same tensor beside a convolution, and can read it as integers: a residual's sum, and the 1 that torch
 # multiplies it with.
@@ -39,7 +41,8 @@ def quantize(graph: Any, quantization: Quantization) -> Any:
         if place not in rounded:
             rounded[place] = _round(read, range_)
         convolution.input(0).replace_source_output(rounded[place])
-        convolution.input(1).replace_source_output(_integers(convolution))
+        highest = _HIGHEST_WEIGHT if range_[0] >= 0 else _HIGHEST_WEIGHT_OF_SIGNED
+        convolution.input(1).replace_source_output(_integers(convolution, highest))
     copy.validate_nodes_and_infer_types()
     return copy
 
@@ -70,15 +73,15 @@ def _with_zero(range_: Range) -> Range:
     return reach * _LOWEST / (_LOWEST + _LEVELS - 1), reach
 
 
-def _integers(convolution: Any) -> Any:
-    """The convolution's weights as signed bytes times a scale for each output channel."""
+def _integers(convolution: Any, highest: int) -> Any:
+    """The convolution's weights as signed bytes up to ``highest``, times a scale for each output channel."""
     from openvino import opset13
 
     weights = _weights(convolution.input_value(1))
     # a group's weights are (groups, channels out, ...), others' (channels out, ...)
     channels = 2 if convolution.get_type_name() == "GroupConvolution" else 1
-    highest = np.abs(weights).max(axis=tuple(range(channels, weights.ndim)), keepdims=True)
-    scale = np.maximum(highest, np.finfo(np.float32).tiny) / np.float32(_HIGHEST_WEIGHT)
+    reach = np.abs(weights).max(axis=tuple(range(channels, weights.ndim)), keepdims=True)
+    scale = np.maximum(reach, np.finfo(np.float32).tiny) / np.float32(highest)
     integers = np.rint(weights / scale).astype(np.int8)
     return opset13.multiply(
         opset13.convert(opset13.constant(integers), "f32"), opset13.constant(scale.astype(np.float32))
