@@ -97,6 +97,7 @@ def run_show(arguments: argparse.Namespace) -> int:
         "sha256": file_sha256(arguments.file),
         "config": checkpoint.config.to_dict(),
         "calibration": None if checkpoint.calibration is None else checkpoint.calibration.to_dict(),
+        "quantization": None if checkpoint.quantization is None else checkpoint.quantization.to_dict(),
         "provenance": checkpoint.provenance,
         "metrics": checkpoint.metrics,
     }
@@ -121,7 +122,7 @@ def run_release(arguments: argparse.Namespace) -> int:
     if not arguments.version.strip():
         raise ConfigError("--version must not be empty")
     about = _read_about(arguments.about) if arguments.about else {}
-    trained = replace(load_checkpoint(arguments.file), calibration=None)
+    trained = replace(load_checkpoint(arguments.file), calibration=None, quantization=None)  # measured anew
     config = _served(trained.config, arguments)
     halved = replace(trained, config=config, version=arguments.version, state_dict=_halved(trained))
     pictures = read_annotations(arguments.data)

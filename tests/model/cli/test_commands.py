@@ -1,13 +1,15 @@
 """`rpn train`, `rpn eval` and `rpn weights` as a user types them, on drawn scenes."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
-from model.checkpoints.checkpoint import file_sha256, load_checkpoint
+from model.checkpoints.checkpoint import file_sha256, load_checkpoint, save_checkpoint
 from model.cli import weights, weights_quantize
+from model.quantization import Quantization
 from service import cli
 from tests.scenes import write_coco, write_voc
 
@@ -160,6 +162,7 @@ def test_a_release_is_halved_measured_and_carded(
     assert selection["overlap_penalty"] == {"ious": [0.5, 0.7], "logits": 0.75}
     assert "0.75 of a proposal's logit for each of the IoUs 0.5 and 0.7" in card
     assert "| NMS | 0.8, for callers who name none |" in card
+    assert shown["quantization"]["input_ranges"]
     integers = "unseen scenes, in int8 as a CPU serves it"
     assert list(shown["metrics"]) == ["unseen scenes", integers, "unseen scenes, the same network before training"]
     assert f" on {integers}:" in card
@@ -187,6 +190,11 @@ def test_a_release_that_integers_would_spoil_does_without(
     assert "not for int8: " in capsys.readouterr().err
     assert load_checkpoint(out).quantization is None
     assert len(load_checkpoint(out).metrics) == 2
+    again = tmp_path / "again.safetensors"
+    save_checkpoint(replace(load_checkpoint(out), quantization=Quantization({"head.conv.0.0": (0.0, 1.0)})), out)
+    command[2], command[4] = str(out), str(again)
+    assert cli.main([*command, "--data", str(data / "val.json"), "--device", "cpu"]) == 0
+    assert load_checkpoint(again).quantization is None, "what was measured before is not taken over"
 
 
 def test_a_checkpoint_is_quantized_where_it_loses_no_more_than_that(
