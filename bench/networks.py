@@ -7,6 +7,7 @@ and boxes differ as a trained network's do. Speed depends on them only by how ma
 import atexit
 import shutil
 import tempfile
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -16,8 +17,13 @@ from torchvision.transforms.functional import pil_to_tensor
 
 from bench.peer import random_peer
 from bench.photographs import photograph
-from model.checkpoints.checkpoint import save_checkpoint
+from model.checkpoints.checkpoint import load_checkpoint, save_checkpoint
+from model.checkpoints.restore import restore_network
 from model.checkpoints.torchvision_weights import import_torchvision
+from model.imaging.canvas import draw_on_canvas
+from model.network.input_ranges import recorded_ranges
+from model.predictor import Predictor
+from model.structures import ImageSize, Selection
 
 # The pictures that the norms are fitted to; the nearer they are to those that are measured, the nearer to 0 and 1 the
 # features' mean and spread. Larger ones or more of them change little.
@@ -39,6 +45,25 @@ def write_weights(name: str) -> tuple[Path, Path]:
     torch.save(peer.state_dict(), theirs)
     save_checkpoint(import_torchvision(theirs, architecture_name=ARCHITECTURES[name]), ours)
     return theirs, ours
+
+
+def write_integers(checkpoint: Path) -> Path:
+    """The checkpoint beside it with the ranges of the photographs that its norms are fitted to, for int8.
+
+    What it loses by that cannot be told: a random network finds nothing that it could lose.
+    """
+    loaded = load_checkpoint(checkpoint)
+    network = restore_network(loaded, checkpoint)
+    predictor = Predictor.of(network, loaded, torch.device("cpu"))
+    size, count = _FITTED_TO
+    with recorded_ranges(network) as ranges:
+        for seed in range(count):
+            picture = photograph(*size, seed=seed)
+            placement = predictor.input_rule.place(ImageSize(*size))
+            predictor.predict(draw_on_canvas(picture, placement)[None], [placement], [Selection()])
+    target = checkpoint.with_stem(f"{checkpoint.stem}-int8")
+    save_checkpoint(replace(loaded, quantization=ranges.quantization()), target)
+    return target
 
 
 def make_varied(peer: nn.Module) -> None:

@@ -4,20 +4,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.networks import write_weights
+from bench.networks import write_integers, write_weights
 from bench.pages import Page
 from bench.plots import bars
 from bench.rounds import Samples, ratios, take_turns, times_as_fast
 from bench.side import started
 from bench.table import SPREAD, Table, spread_of
-from model.execution import choose_runtime
+from model.execution import choose_execution, choose_runtime
 from model.precision import choose_precision
 
 _METHOD = (
     f"Milliseconds: {SPREAD}; ratios are taken round by round. torchvision runs eager, fp32, with the C library's own "
     "allocator; `after the network` both sides have ours, and torchvision's lays out anchors and maps anew. The "
     "floor is how long the network's operations take at the rate of one large matrix product in the same format (TF32 "
-    "for fp32 on CUDA), which no convolution that does them one by one passes."
+    "for fp32 on CUDA), which no convolution that does them one by one passes. In int8 the weights are the same; what "
+    "recall that costs can be measured on trained ones alone (`rpn weights quantize`), and these are random."
 )
 # (network, batch, rounds): the large one takes seconds a go
 CASES = (("mobilenet", 1, 30), ("mobilenet", 8, 12), ("resnet50", 1, 8))
@@ -81,6 +82,9 @@ def _sides(weights: tuple[Path, Path], precisions: tuple[str, ...], device: str)
     sides: dict[str, tuple[str, ...]] = {
         "torchvision": ("torchvision", theirs),
         **{f"ours, {precision}": ("ours", ours, "--precision", precision) for precision in precisions},
+        **(
+            {"ours, int8": ("ours", str(write_integers(weights[1])), "--precision", "int8")} if _in_int8(device) else {}
+        ),
         **({"ours, fp32, by torch": ("ours", ours, "--runtime", "torch")} if _not_by_torch(device) else {}),
         f"torchvision{_AFTER}": ("torchvision-after", theirs),
         f"ours{_AFTER}": ("ours-after", ours),
@@ -96,6 +100,11 @@ def _sides(weights: tuple[Path, Path], precisions: tuple[str, ...], device: str)
 def _not_by_torch(device: str) -> bool:
     """Whether `Predictor` takes OpenVINO or CUDA graphs here unless told otherwise; torch is measured beside them."""
     return choose_runtime("auto", device) != "torch"
+
+
+def _in_int8(device: str) -> bool:
+    """Whether a checkpoint that is measured for it is computed in integers here."""
+    return choose_execution("auto", "auto", device, quantized=True)[1] == "int8"
 
 
 def table(comparisons: list[Comparison]) -> Table:
@@ -121,6 +130,6 @@ def _peer(name: str) -> str:
 
 def _near_the_floor(found: Comparison, name: str) -> str:
     """The share of a side's time that the floor takes, where the side runs the network."""
-    if name.endswith(_AFTER):
+    if name.endswith(_AFTER) or "int8" in name:  # of integers no product's rate is measured
         return ""
     return spread_of(ratios(found.floor("bf16" if "bf16" in name else "fp32"), found.samples[name]), 2)
