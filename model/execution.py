@@ -66,7 +66,8 @@ def choose_execution(runtime: str, precision: str, device: str, *, quantized: bo
     if precision not in ("auto", "int8"):
         arithmetic = choose_precision(precision, device)
         return choose_runtime(runtime, device, arithmetic), arithmetic
-    chosen = choose_runtime(runtime, device)
+    by_name = precision == "int8" and runtime == "auto" and device == "cpu"
+    chosen = choose_runtime("openvino" if by_name else runtime, device)
     if precision == "int8":
         if chosen != "openvino":
             raise DeviceError(f"precision 'int8' is computed by OpenVINO on a CPU, not by {chosen} on {device}")

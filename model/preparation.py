@@ -12,7 +12,7 @@ from pathlib import Path
 from model.checkpoints.checkpoint import QUANTIZATION, Checkpoint, load_checkpoint
 from model.checkpoints.sealed_file import declared_document
 from model.device import is_cpu
-from model.errors import CheckpointError
+from model.errors import CheckpointError, ConfigError
 from model.execution import choose_execution
 from model.host.graphs import GraphFolder, Graphs
 
@@ -51,7 +51,10 @@ def _convert(checkpoint: Checkpoint, path: Path) -> dict[str, Graphs]:
     if checkpoint.quantization is not None:
         from model.network.quantized_graph import quantize
 
-        integers = replace(graphs, convolutions=quantize(graphs.convolutions, checkpoint.quantization))
+        try:
+            integers = replace(graphs, convolutions=quantize(graphs.convolutions, checkpoint.quantization))
+        except ConfigError as error:
+            raise CheckpointError(f"{path}: {error}") from error
         made[_kept_as(checkpoint.digest, _INTEGERS)] = integers
     return made
 
@@ -84,12 +87,12 @@ def prepare(path: Path, cache: Path) -> bool:
     checkpoint = load_checkpoint(path)
     precisions = (_FLOATS,) if checkpoint.quantization is None else (_FLOATS, _INTEGERS)
     places = [_kept_as(checkpoint.digest, precision) for precision in precisions]
-    if all(folder.find(place) is not None for place in places):
+    if None not in [folder.find(place) for place in places]:  # each is looked at: what is damaged is dropped
         return False
     if not folder.writable:
         raise PermissionError(errno.EACCES, "cannot be written to", str(folder.folder))
     for name, graphs in _convert(checkpoint, path).items():
-        if not folder.keep(name, graphs):
+        if not folder.holds(name) and not folder.keep(name, graphs):
             raise OSError(errno.EIO, os.strerror(errno.EIO), str(folder.folder))
     return True
 

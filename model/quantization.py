@@ -1,9 +1,10 @@
 """What a network's convolutions read, so that they can be computed in 8-bit integers."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
 
 from model.errors import ConfigError
 
@@ -28,7 +29,9 @@ class Quantization:
         if not self.input_ranges:
             raise ConfigError("quantization: no convolution has a range")
         for name, (low, high) in self.input_ranges.items():
-            if not (math.isfinite(low) and math.isfinite(high) and low < high):
+            with np.errstate(over="ignore"):
+                narrow, wide = np.float32(low), np.float32(high)  # as they are computed with
+            if not (np.isfinite(narrow) and np.isfinite(wide) and narrow < wide):
                 raise ConfigError(f"quantization: {name} cannot read from {low} to {high}")
 
     def to_dict(self) -> dict[str, Any]:
@@ -44,6 +47,6 @@ class Quantization:
         """
         try:
             ranges = {str(name): (float(low), float(high)) for name, (low, high) in document["input_ranges"].items()}
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
             raise ConfigError(f"quantization: not a table of ranges ({error!r})") from error
         return cls(ranges)

@@ -131,10 +131,11 @@ def _measure(
 
 def _predictor(arguments: argparse.Namespace, path: Path, checkpoint: Checkpoint) -> Predictor:
     """With the network's own scores: what the calibration makes of them is measured beside them."""
-    device = choose_device(arguments.device)
     if arguments.precision == "int8":
         cache = Path(os.environ.get("RPN_CACHE_DIR", DEFAULT_CACHE))
-        return Predictor.load(path, device=str(device), precision="int8", cache=cache, calibrated=False)
+        device_name = "cpu" if arguments.device == "auto" else arguments.device
+        return Predictor.load(path, device=device_name, precision="int8", cache=cache, calibrated=False)
+    device = choose_device(arguments.device)
     network = restore_network(checkpoint, path)
     network.compute_in(choose_precision(arguments.precision, str(device)))
     return Predictor.of(network, replace(checkpoint, calibration=None), device)

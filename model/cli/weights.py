@@ -27,7 +27,7 @@ from model.errors import ConfigError, DataError, MissingExtra
 from model.evaluation.calibration import cross_fitted, fit_calibration
 from model.evaluation.coverage import Coverage, measure_coverage
 from model.evaluation.evaluate import evaluate, propose, recall_of
-from model.evaluation.quantization import MOST_LOST
+from model.evaluation.quantization import quantized, with_integers
 from model.evaluation.recall import Recall
 from model.evaluation.reliability import error_figures
 from model.host.graphs import DEFAULT_CACHE
@@ -130,9 +130,11 @@ def run_release(arguments: argparse.Namespace) -> int:
     place = about.pop("measured_on", short_path(arguments.data))
     figures, recall, calibration = _measure(halved, arguments.file, pictures, device)
     metrics = {place: figures}
-    quantized = _quantized(halved, arguments.file, pictures, device, recall)
-    if quantized is not None:
-        halved, metrics[weights_quantize.in_integers(place)] = quantized
+    try:
+        halved, integers = quantized(halved, arguments.file, pictures, device, recall)
+        metrics = with_integers(metrics, place, integers)
+    except (MissingExtra, DataError) as error:
+        print(f"not for int8: {error}", file=sys.stderr)  # noqa: T201 - a command's answer
     metrics[f"{place}, the same network before training"] = _measure_untrained(halved, pictures, device)
     provenance = {**trained.provenance, **about, "released_by": command_line()}
     shipped = replace(halved, metrics=metrics, provenance=provenance, calibration=calibration)
@@ -217,18 +219,6 @@ def _measure(
             figures |= {f"{name}/nms{iou:g}": error for name, error in errors.items()}
     calibration = fit_calibration(coverages)
     return {n: f for n, f in figures.items() if calibration is not None or "ECE" not in n}, recalls[own], calibration
-
-
-def _quantized(
-    checkpoint: Checkpoint, path: Path, pictures: list[AnnotatedPicture], device: torch.device, floats: Recall
-) -> tuple[Checkpoint, dict[str, Any]] | None:
-    """It with what 8-bit integers need, and their figures; None where they are not for it, which is said."""
-    try:
-        quantized, integers = weights_quantize.quantized(checkpoint, path, pictures, device, floats, MOST_LOST)
-    except (MissingExtra, DataError) as error:
-        print(f"not for int8: {error}", file=sys.stderr)  # noqa: T201 - a command's answer
-        return None
-    return quantized, integers.to_dict()
 
 
 def _measure_untrained(

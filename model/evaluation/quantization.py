@@ -1,15 +1,16 @@
 """What a network needs to be computed in 8-bit integers, and what they cost it."""
 
 import importlib.util
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from model.checkpoints.checkpoint import Checkpoint
 from model.checkpoints.restore import restore_network
-from model.errors import MissingExtra
+from model.errors import ConfigError, DataError, MissingExtra
 from model.evaluation.evaluate import evaluate, propose
 from model.evaluation.recall import Recall
 from model.network.input_ranges import recorded_ranges
@@ -21,12 +22,59 @@ from model.training.annotations import AnnotatedPicture
 _PICTURES = 100
 # AR@100 and AR@1000 may fall by so much; half of it is chance on 480 photographs.
 MOST_LOST = 0.003
+_BUDGETS = (100, 1000)
+_IN_INTEGERS = ", in int8 as a CPU serves it"
+
+
+def quantized(
+    checkpoint: Checkpoint,
+    path: Path,
+    pictures: Sequence[AnnotatedPicture],
+    device: torch.device,
+    floats: Recall,
+    most_lost: float = MOST_LOST,
+) -> tuple[Checkpoint, Recall]:
+    """The checkpoint with its ranges, and the recall that it has in integers; ``floats``: what it has without.
+
+    ``device``: where the ranges are measured; integers are computed on this CPU.
+
+    Raises:
+        DataError: it loses more than that, or the pictures cannot tell.
+        MissingExtra: OpenVINO, which computes integers, is not installed.
+    """
+    check_measurable(pictures)
+    try:
+        ranges = measure_ranges(checkpoint, path, pictures, device)
+    except ConfigError as error:
+        raise DataError(f"{path}: {error}") from error
+    integers = measure_integers(checkpoint, path, pictures, ranges)
+    lost = loss(floats, integers)
+    if lost > most_lost:
+        raise DataError(f"{path}: in int8 it loses {lost:.4f} of AR@100 or AR@1000, more than {most_lost:g}")
+    return replace(checkpoint, quantization=ranges), integers
+
+
+def check_measurable(pictures: Sequence[AnnotatedPicture]) -> None:
+    """Whether what integers cost can be told at all, before an hour is spent on it.
+
+    Raises:
+        DataError: there is no box to find.
+        MissingExtra: OpenVINO is not installed.
+    """
+    if importlib.util.find_spec("openvino") is None:
+        raise MissingExtra("measuring int8 needs an extra: pip install 'region-proposal-service[openvino]'")
+    if not any(len(picture.boxes) for picture in pictures):
+        raise DataError("what int8 costs cannot be told: none of the pictures has a box to find")
 
 
 def measure_ranges(
     checkpoint: Checkpoint, path: Path, pictures: Sequence[AnnotatedPicture], device: torch.device
 ) -> Quantization:
-    """The ranges on up to a hundred of the pictures, spread over all of them."""
+    """The ranges on up to a hundred of the pictures, spread over all of them.
+
+    Raises:
+        ConfigError: what a convolution reads is not finite.
+    """
     network = restore_network(checkpoint, path)
     predictor = Predictor.of(network, checkpoint, device)
     with recorded_ranges(network) as ranges:
@@ -37,13 +85,7 @@ def measure_ranges(
 def measure_integers(
     checkpoint: Checkpoint, path: Path, pictures: Sequence[AnnotatedPicture], quantization: Quantization
 ) -> Recall:
-    """The recall of the network as OpenVINO computes it in 8-bit integers, on a CPU.
-
-    Raises:
-        MissingExtra: OpenVINO is not installed.
-    """
-    if importlib.util.find_spec("openvino") is None:
-        raise MissingExtra("measuring int8 needs an extra: pip install 'region-proposal-service[openvino]'")
+    """The recall of the network as OpenVINO computes it in 8-bit integers, on this CPU."""
     from model.network.openvino_graphs import convert
     from model.network.quantized_graph import quantize
     from model.openvino_execution import OpenVINOExecution
@@ -55,6 +97,11 @@ def measure_integers(
 
 
 def loss(floats: Recall, integers: Recall) -> float:
-    """By how much AR@100 or AR@1000 falls, whichever falls further; below 0 where both rise."""
-    before, after = floats.to_dict(), integers.to_dict()
-    return max(before[name] - after[name] for name in ("AR@100", "AR@1000"))
+    """By how much AR@100 or AR@1000 falls, whichever falls further, to four places; below 0 where both rise."""
+    return round(max(floats.average(budget) - integers.average(budget) for budget in _BUDGETS), 4)
+
+
+def with_integers(metrics: Mapping[str, Any], place: str, integers: Recall) -> dict[str, Any]:
+    """A checkpoint's metrics with what integers reach on a data set, and without what they reached before."""
+    others = {name: figures for name, figures in metrics.items() if not name.endswith(_IN_INTEGERS)}
+    return {**others, f"{place}{_IN_INTEGERS}": integers.to_dict()}

@@ -17,9 +17,10 @@ _LEAST_BYTES = 64 * 1024
 
 
 class MappedWeights:
-    """``graph``: an ``openvino.Model``. Whatever was compiled of it keeps the file mapped, and must outlive this."""
+    """``graph``: an ``openvino.Model``, kept here since its constants keep the file mapped."""
 
     def __init__(self, graph: Any) -> None:
+        self._graph = graph
         mapped = list(_shared_mappings()) if sys.platform == "linux" else []
         self._ranges = [
             (start, end)
@@ -53,7 +54,11 @@ def _whole_pages(span: tuple[int, int]) -> tuple[int, int]:
 
 def _shared_mappings() -> Iterator[tuple[int, int]]:
     """Files mapped to be read alone, and shared: nothing that this process wrote can be lost with their pages."""
-    for line in _MAPS.read_text(encoding="utf-8", errors="replace").splitlines():
+    try:
+        lines = _MAPS.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:  # a sandbox without /proc
+        return
+    for line in lines:
         span, permissions, *_ = line.split(maxsplit=2)
         if permissions == "r--s":
             start, end = span.split("-")

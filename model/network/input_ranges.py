@@ -40,12 +40,15 @@ class InputRanges:
     def quantization(self) -> Quantization:
         """The mean of the extremes: one picture's outlier must not make everybody's steps coarse.
 
+        A convolution that reads one value alone, as behind a ReLU that never opens, has no range.
+
         Raises:
-            ConfigError: nothing was seen, or nothing but one value.
+            ConfigError: nothing was seen, or what is not finite.
         """
         self.begin()
         extremes = {name: list(zip(*seen, strict=True)) for name, seen in self._seen.items()}
-        return Quantization({name: (fmean(lows), fmean(highs)) for name, (lows, highs) in extremes.items()})
+        means = {name: (fmean(lows), fmean(highs)) for name, (lows, highs) in extremes.items()}
+        return Quantization({name: (low, high) for name, (low, high) in means.items() if low != high})
 
 
 @contextlib.contextmanager

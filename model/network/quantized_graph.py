@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from model.errors import ConfigError
 from model.quantization import Quantization, Range
 from model.structures import FloatArray
 
@@ -29,13 +30,19 @@ _MODULE = re.compile(r"__module\.(.+?)/")
 
 
 def quantize(graph: Any, quantization: Quantization) -> Any:
-    """A copy of the graph whose convolutions read and multiply integers; those without a range stay as they are."""
+    """A copy of the graph whose convolutions read and multiply integers; those without a range stay as they are.
+
+    Raises:
+        ConfigError: a range is for what is no convolution of this graph.
+    """
     copy = graph.clone()
     rounded: dict[tuple[str, int], Any] = {}
+    unknown = set(quantization.input_ranges)
     for convolution in copy.get_ordered_ops():
         range_ = quantization.input_ranges.get(_module(convolution))
         if convolution.get_type_name() not in _CONVOLUTIONS or range_ is None:
             continue
+        unknown.discard(_module(convolution))
         read = convolution.input_value(0)
         place = (read.get_node().get_friendly_name(), read.get_index())
         if place not in rounded:
@@ -43,6 +50,8 @@ def quantize(graph: Any, quantization: Quantization) -> Any:
         convolution.input(0).replace_source_output(rounded[place])
         highest = _HIGHEST_WEIGHT if range_[0] >= 0 else _HIGHEST_WEIGHT_OF_SIGNED
         convolution.input(1).replace_source_output(_integers(convolution, highest))
+    if unknown:
+        raise ConfigError(f"quantization: {min(unknown)} is no convolution of this network")
     copy.validate_nodes_and_infer_types()
     return copy
 
@@ -91,6 +100,8 @@ def _integers(convolution: Any, highest: int) -> Any:
 def _weights(given: Any) -> FloatArray:
     """A constant, or one that is only given another shape, as grouped convolutions' are."""
     node = given.get_node()
-    constant = node if node.get_type_name() == "Constant" else node.input_value(0).get_node()
+    constant = node.input_value(0).get_node() if node.get_type_name() == "Reshape" else node
+    assert constant.get_type_name() == "Constant", "recorded networks are frozen"
     weights: FloatArray = constant.data
+    assert weights.dtype == np.float32
     return weights.reshape([side.get_length() for side in given.get_partial_shape()])

@@ -67,6 +67,13 @@ def test_integers_are_taken_where_openvino_has_what_they_need(monkeypatch: pytes
         choose_execution("auto", "fp8", "cpu", quantized=True)
 
 
+def test_integers_by_name_without_openvino_name_its_extra(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(execution.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(MissingExtra, match=r"runtime 'openvino' needs its extra"):
+        choose_execution("auto", "int8", "cpu", quantized=True)
+    assert choose_execution("auto", "auto", "cpu", quantized=True)[0] == "torch"
+
+
 def test_a_gpu_has_none(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(execution, "choose_precision", lambda name, device: "bf16")
     assert choose_execution("auto", "auto", "cuda", quantized=True) == ("cuda-graphs", "bf16")

@@ -63,6 +63,17 @@ def test_integers_are_prepared_beside_floats(checkpoint: Path, quantized: Path, 
     for precision in ("int8", "fp32", "auto"):
         assert missing(quantized, cache=cache, precision=precision) == []
     assert not prepare(quantized, cache)
+    for place in cache.iterdir():
+        (place / "convolutions.bin").write_bytes(b"")
+    assert prepare(quantized, cache), "both are damaged, and made again"
+    assert not prepare(quantized, cache)
+    foreign = quantized.with_name("foreign.safetensors")
+    ranges = Quantization({"another.network": (0.0, 1.0)})
+    save_checkpoint(replace(load_checkpoint(quantized), quantization=ranges), foreign)
+    with pytest.raises(
+        CheckpointError, match=r"foreign\.safetensors: quantization: another\.network is no convolution"
+    ):
+        prepare(foreign, cache)
     assert Predictor.load(quantized, device="cpu", precision="int8", cache=cache).runtime == "openvino int8"
     assert Predictor.load(quantized, device="cpu", precision="fp32", cache=cache).runtime == "openvino fp32"
     with pytest.raises(DeviceError, match=r"tiny\.safetensors: precision 'int8' needs the ranges"):

@@ -84,6 +84,12 @@ def test_what_is_not_in_a_file_is_left_alone(product: Any, matrix: FloatArray):
     np.testing.assert_array_equal(constant(product), matrix)
 
 
+def test_where_nothing_says_what_is_mapped_all_is_kept(mapped: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(mapped_weights, "_MAPS", tmp_path / "none")
+    assert MappedWeights(mapped).bytes == 0
+
+
+@pytest.mark.skipif(mmap.PAGESIZE > 4096, reason="a tiny network's weights fill no larger page")
 def test_a_network_lets_go_once_it_has_laid_them_out(
     tiny_config: ModelConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

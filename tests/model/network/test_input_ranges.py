@@ -50,6 +50,17 @@ def test_every_convolution_has_one_but_that_which_reads_the_picture(network: Pro
     assert len(set(convolutions) - found) == 1
 
 
+def test_what_reads_one_value_alone_has_none(network: ProposalNetwork):
+    with torch.no_grad():
+        network.rpn.head.conv[0][0].weight.zero_()
+        network.rpn.head.conv[0][0].bias.fill_(-1)  # a ReLU that never opens
+    with torch.no_grad(), recorded_ranges(network) as ranges:
+        Convolutions(network)(torch.randn(1, 64, 64, 3))
+    found = ranges.quantization().input_ranges
+    assert "head.conv.0.0" in found
+    assert not {"head.cls_logits", "head.bbox_pred"} & set(found)
+
+
 def test_what_runs_afterwards_is_not_recorded_and_nothing_is_no_answer(network: ProposalNetwork):
     with recorded_ranges(network) as ranges:
         pass
