@@ -57,7 +57,7 @@ def choose_execution(runtime: str, precision: str, device: str, *, quantized: bo
     """By which runtime a network is computed, and in which of fp32, bf16 and int8.
 
     ``quantized``: its checkpoint knows what 8-bit integers need. Where it does, ``auto`` takes them wherever OpenVINO
-    computes on a processor that is fast with them: twice as fast as fp32 at the same recall (docs/performance.md).
+    computes on a processor that is fast with them: half of fp32's time for convolutions (docs/performance.md).
 
     Raises:
         DeviceError: there is no such runtime or precision, or not here.

@@ -101,7 +101,7 @@ class Settings(BaseSettings):
     )
     cache_dir: Path = Field(
         default=DEFAULT_CACHE,
-        description="Folder for networks converted for OpenVINO, 25 to 60 MB a model. Where it cannot be written to, "
+        description="Folder for networks converted for OpenVINO, 25 to 65 MB a model. Where it cannot be written to, "
         "every start converts them again.",
     )
     host: str = Field(default="127.0.0.1", min_length=1, description="Address to listen on.")
