@@ -20,6 +20,7 @@ from bench.photographs import photograph
 from model.checkpoints.checkpoint import load_checkpoint, save_checkpoint
 from model.checkpoints.restore import restore_network
 from model.checkpoints.torchvision_weights import import_torchvision
+from model.execution import choose_execution
 from model.imaging.canvas import draw_on_canvas
 from model.network.input_ranges import recorded_ranges
 from model.predictor import Predictor
@@ -47,6 +48,12 @@ def write_weights(name: str) -> tuple[Path, Path]:
     return theirs, ours
 
 
+def in_int8(device: str) -> bool:
+    """Whether a checkpoint that has ranges for it is computed in integers here, unless told otherwise."""
+    return choose_execution("auto", "auto", device, quantized=True)[1] == "int8"
+
+
+@cache
 def write_integers(checkpoint: Path) -> Path:
     """The checkpoint beside it with the ranges of the photographs that its norms are fitted to, for int8.
 

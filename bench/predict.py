@@ -4,13 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.networks import write_integers, write_weights
+from bench.networks import in_int8, write_integers, write_weights
 from bench.pages import Page
 from bench.plots import bars
 from bench.rounds import Samples, ratios, take_turns, times_as_fast
 from bench.side import started
 from bench.table import SPREAD, Table, spread_of
-from model.execution import choose_execution, choose_runtime
+from model.execution import choose_runtime
 from model.precision import choose_precision
 
 _METHOD = (
@@ -82,9 +82,7 @@ def _sides(weights: tuple[Path, Path], precisions: tuple[str, ...], device: str)
     sides: dict[str, tuple[str, ...]] = {
         "torchvision": ("torchvision", theirs),
         **{f"ours, {precision}": ("ours", ours, "--precision", precision) for precision in precisions},
-        **(
-            {"ours, int8": ("ours", str(write_integers(weights[1])), "--precision", "int8")} if _in_int8(device) else {}
-        ),
+        **({"ours, int8": ("ours", str(write_integers(weights[1])), "--precision", "int8")} if in_int8(device) else {}),
         **({"ours, fp32, by torch": ("ours", ours, "--runtime", "torch")} if _not_by_torch(device) else {}),
         f"torchvision{_AFTER}": ("torchvision-after", theirs),
         f"ours{_AFTER}": ("ours-after", ours),
@@ -100,11 +98,6 @@ def _sides(weights: tuple[Path, Path], precisions: tuple[str, ...], device: str)
 def _not_by_torch(device: str) -> bool:
     """Whether `Predictor` takes OpenVINO or CUDA graphs here unless told otherwise; torch is measured beside them."""
     return choose_runtime("auto", device) != "torch"
-
-
-def _in_int8(device: str) -> bool:
-    """Whether a checkpoint that is measured for it is computed in integers here."""
-    return choose_execution("auto", "auto", device, quantized=True)[1] == "int8"
 
 
 def table(comparisons: list[Comparison]) -> Table:
