@@ -12,6 +12,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from model.cores import usable_cores
 from model.host.graphs import DEFAULT_CACHE
+from model.precision import Precision
 from service.errors import StartupError
 
 PREFIX = "RPN_"
@@ -82,7 +83,7 @@ class Settings(BaseSettings):
         pattern=r"^(auto|cpu|cuda(:\d+)?)$",
         description="`auto` (CUDA where there is one, else the CPU), `cpu`, `cuda` or `cuda:N`.",
     )
-    precision: Literal["auto", "fp32", "bf16", "int8"] = Field(
+    precision: Precision = Field(
         default="auto",
         description="What the network computes in: `auto` (`int8` on a CPU with AVX2 for models that were measured "
         "for it, such as those that ship; else `bf16` where the device has it in hardware, else `fp32`), or one of "

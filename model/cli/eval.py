@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import os
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -27,7 +26,7 @@ from model.evaluation.recall_table import recall_table
 from model.evaluation.reliability import TOP, error_figures
 from model.evaluation.report.report import write_report
 from model.evaluation.training_log import TrainingLog, read_log
-from model.host.graphs import DEFAULT_CACHE
+from model.host.graphs import chosen_cache
 from model.precision import choose_precision
 from model.predictor import Predictor
 from model.training.annotations import AnnotatedPicture, read_annotations
@@ -132,9 +131,8 @@ def _measure(
 def _predictor(arguments: argparse.Namespace, path: Path, checkpoint: Checkpoint) -> Predictor:
     """With the network's own scores: what the calibration makes of them is measured beside them."""
     if arguments.precision == "int8":
-        cache = Path(os.environ.get("RPN_CACHE_DIR", DEFAULT_CACHE))
         device_name = "cpu" if arguments.device == "auto" else arguments.device
-        return Predictor.load(path, device=device_name, precision="int8", cache=cache, calibrated=False)
+        return Predictor.load(path, device=device_name, precision="int8", cache=chosen_cache(), calibrated=False)
     device = choose_device(arguments.device)
     network = restore_network(checkpoint, path)
     network.compute_in(choose_precision(arguments.precision, str(device)))

@@ -3,7 +3,6 @@
 import argparse
 import importlib.util
 import json
-import os
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -30,7 +29,7 @@ from model.evaluation.evaluate import evaluate, propose, recall_of
 from model.evaluation.quantization import quantized, with_integers
 from model.evaluation.recall import Recall
 from model.evaluation.reliability import error_figures
-from model.host.graphs import DEFAULT_CACHE
+from model.host.graphs import chosen_cache
 from model.network.network import build_network
 from model.predictor import Predictor
 from model.preparation import prepare
@@ -58,9 +57,10 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "prepare", help="convert checkpoints for OpenVINO ahead of the services that load them", description=_PREPARE
     )
     ready.set_defaults(run=run_prepare)
-    cache = Path(os.environ.get("RPN_CACHE_DIR", DEFAULT_CACHE))
     ready.add_argument("files", type=Path, nargs="+", metavar="FILE")
-    ready.add_argument("--cache", type=Path, default=cache, help="the folder (default: RPN_CACHE_DIR, or %(default)s)")
+    ready.add_argument(
+        "--cache", type=Path, default=chosen_cache(), help="the folder (default: RPN_CACHE_DIR, or %(default)s)"
+    )
     release = actions.add_parser("release", help="halve, measure, calibrate, quantize and card a trained checkpoint")
     release.set_defaults(run=run_release)
     add = release.add_argument

@@ -25,6 +25,8 @@ _log = logging.getLogger("model.graphs")
 
 # Where they are kept unless somebody says otherwise.
 DEFAULT_CACHE = Path("~/.cache/region-proposal-service")
+# The service's own setting (`service.settings`), which its commands go by as well.
+_CACHE_SETTING = "RPN_CACHE_DIR"
 
 _CONVOLUTIONS = "convolutions.xml"
 _REFINEMENT = "refinement.xml"
@@ -51,6 +53,11 @@ class Graphs:
     convolutions: Any
     refinement: Any
     strides: tuple[int, ...]
+
+
+def chosen_cache() -> Path:
+    """The folder that the service's setting for it names, or the default."""
+    return Path(os.environ.get(_CACHE_SETTING, DEFAULT_CACHE))
 
 
 class GraphFolder:

@@ -15,6 +15,7 @@ from model.host.graphs import GraphFolder, Graphs
 from model.host.openvino_network import OpenVINONetwork, Share
 from model.network.network import build_network
 from model.network.openvino_graphs import convert
+from service.settings import Settings
 
 pytest.importorskip("openvino")
 
@@ -140,3 +141,10 @@ def test_what_was_not_read_for_long_goes_and_nothing_that_is_not_ours(converted:
 def test_all_code_that_a_graph_is_made_of_is_in_its_name():
     names = {path.name for path in graphs._sources()}
     assert {"refinement.py", "backbones.py", "config.py", "box_planes.py"} <= names
+
+
+def test_the_commands_keep_graphs_where_the_service_is_told_to(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.delenv("RPN_CACHE_DIR", raising=False)
+    assert graphs.chosen_cache() == graphs.DEFAULT_CACHE == Settings().cache_dir
+    monkeypatch.setenv("RPN_CACHE_DIR", str(tmp_path))
+    assert graphs.chosen_cache() == tmp_path == Settings().cache_dir
