@@ -13,6 +13,7 @@ ServiceError                 answered as a problem document (RFC 9457)
 │   ├── PayloadTooLarge      413  more bytes than allowed
 │   ├── TooManyPixels        413  more declared pixels than allowed
 │   ├── TooManyPictures      413  more pictures in one request than allowed
+│   ├── MalformedRequest     400  bytes that are no HTTP
 │   ├── HeadTooLarge         431  a first line and headers of more bytes than allowed
 │   ├── UploadTimeout        408  a client that stalls
 │   ├── NotAcceptable        406  a form of answer that is not written
@@ -125,6 +126,17 @@ class TooManyPictures(ServiceError):
     """More pictures in one request than allowed."""
 
     status, code, title = 413, "too_many_pictures", "The request carries too many pictures"
+
+
+class MalformedRequest(ServiceError):
+    """Bytes that are no HTTP; answered before there is a request."""
+
+    status, code, title = 400, "malformed_request", "The request is not HTTP"
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Nothing after them could be understood."""
+        return {"Connection": "close"}
 
 
 class HeadTooLarge(ServiceError):

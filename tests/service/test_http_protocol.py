@@ -3,8 +3,8 @@
 import asyncio
 import json
 import socket
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, suppress
 from urllib.parse import urlsplit
 
 import pytest
@@ -12,6 +12,7 @@ import uvicorn
 from starlette.types import Receive, Scope, Send
 from uvicorn.server import ServerState
 
+from service import http_protocol
 from service.http_protocol import MAX_HEAD_BYTES, BoundedHeads
 from tests.service.fakes import PATIENCE_S, picture
 from tests.service.test_server import SERVE_FAKE, address, process
@@ -83,6 +84,24 @@ def test_an_answer_that_is_under_way_comes_whole_before_the_end():
 async def answered_while_a_head_grows() -> bytes:
     """What is answered to a request that is computed until a second one's head has passed the bound."""
     passed = asyncio.Event()
+    async with connected(passed) as (protocol, reader, writer):
+        writer.write(_WHOLE + b"GET / HTTP/1.1\r\nX: ")
+        while not protocol._unparsed > MAX_HEAD_BYTES:
+            writer.write(b"a" * 4000)
+            await writer.drain()
+            await asyncio.sleep(0.01)
+        passed.set()
+        return await asyncio.wait_for(reader.read(), PATIENCE_S)
+
+
+_WHOLE = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+@asynccontextmanager
+async def connected(
+    passed: asyncio.Event,
+) -> AsyncIterator[tuple[BoundedHeads, asyncio.StreamReader, asyncio.StreamWriter]]:
+    """A connection to a server whose answers are ``whole``, as soon as ``passed`` is set."""
 
     async def app(_scope: Scope, _receive: Receive, send: Send) -> None:
         await passed.wait()
@@ -96,15 +115,84 @@ async def answered_while_a_head_grows() -> bytes:
     server = await asyncio.get_running_loop().create_server(lambda: protocol, "127.0.0.1", 0)
     async with server:
         reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
-        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" + b"GET / HTTP/1.1\r\nX: ")
-        while not protocol._unparsed > MAX_HEAD_BYTES:
-            writer.write(b"a" * 4000)
-            await writer.drain()
-            await asyncio.sleep(0.01)
-        passed.set()
-        answer = await asyncio.wait_for(reader.read(), PATIENCE_S)
-        writer.close()
-    return answer
+        try:
+            yield protocol, reader, writer
+        finally:
+            writer.close()
+            with suppress(ConnectionError):  # what was still being sent when the other end closed
+                await writer.wait_closed()
+
+
+def problem_of(answer: bytes) -> tuple[int, str]:
+    headers, _, body = answer.partition(b"\r\n\r\n")
+    problem = json.loads(body)
+    assert b"connection: close" in headers.lower()
+    assert headers.startswith(b"HTTP/1.1 %d " % problem["status"])
+    assert problem["request_id"].encode() in headers
+    return problem["status"], problem["code"]
+
+
+async def answer_to_a_drip(begun: bytes) -> bytes:
+    """What is answered to these and then a byte at a time."""
+    passed = asyncio.Event()
+    passed.set()
+    async with connected(passed) as (_, reader, writer):
+        writer.write(begun)
+        reading = asyncio.ensure_future(reader.read())
+        while not reading.done():
+            writer.write(b"a")
+            await asyncio.sleep(0.02)
+        return await reading
+
+
+@pytest.mark.parametrize("before", [b"", _WHOLE], ids=["first", "second"])
+def test_a_head_that_comes_a_byte_at_a_time_is_refused(monkeypatch: pytest.MonkeyPatch, before: bytes):
+    monkeypatch.setattr(http_protocol, "HEAD_WITHIN_S", 0.3)
+    answer = asyncio.run(asyncio.wait_for(answer_to_a_drip(before + b"GET / HTTP/1.1\r\nX: "), PATIENCE_S))
+    refused = answer.index(b"HTTP/1.1 408 ")
+    assert answer[:refused].endswith(b"whole") if before else refused == 0
+    assert problem_of(answer[refused:]) == (408, "upload_timeout")
+
+
+@pytest.mark.parametrize("sent", [b"", b"\r\n"], ids=["nothing", "empty line"])
+def test_a_connection_that_brings_no_request_is_closed(monkeypatch: pytest.MonkeyPatch, sent: bytes):
+    monkeypatch.setattr(http_protocol, "HEAD_WITHIN_S", 0.1)
+
+    async def answer() -> bytes:
+        async with connected(asyncio.Event()) as (_, reader, writer):
+            writer.write(sent)
+            return await asyncio.wait_for(reader.read(), PATIENCE_S)
+
+    assert asyncio.run(answer()) == b""
+
+
+@pytest.mark.parametrize("more", [b"", b"\r\n", b"GET / HTTP/1.1\r\nX: "], ids=["nothing", "empty line", "head"])
+def test_an_answer_may_take_longer_than_a_head(monkeypatch: pytest.MonkeyPatch, more: bytes):
+    monkeypatch.setattr(http_protocol, "HEAD_WITHIN_S", 0.1)
+
+    async def answers() -> list[bytes]:
+        passed = asyncio.Event()
+        async with connected(passed) as (_, reader, writer):
+            writer.write(_WHOLE + more)
+            await asyncio.sleep(0.5)
+            passed.set()
+            first = await asyncio.wait_for(reader.readuntil(b"whole"), PATIENCE_S)
+            if more:  # the connection ends with the answer
+                return [first, await asyncio.wait_for(reader.read(), PATIENCE_S)]
+            writer.write(_WHOLE)
+            return [first, await asyncio.wait_for(reader.readuntil(b"whole"), PATIENCE_S)]
+
+    first, second = asyncio.run(answers())
+    assert first.startswith(b"HTTP/1.1 200 ")
+    assert second == b"" if more else second == first
+
+
+def test_what_is_no_http_is_told_so(port: int):
+    assert problem_of(said(port, "GET /propose?top_n=\u0661 HTTP/1.1\r\nHost: x\r\n\r\n".encode())) == (
+        400,
+        "malformed_request",
+    )
+    assert alive(port)
 
 
 def test_bodies_and_requests_that_come_together_are_not_heads(port: int):

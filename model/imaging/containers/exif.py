@@ -15,6 +15,7 @@ def read_orientation(exif: bytes) -> int:
         return 1
     try:
         found = next((tag for tag in tiff_tags(block) if tag.number == _ORIENTATION), None)
-        return sensible_orientation(found.values(block)) if found and found.layout else 1
+        # Of any other number of values none is unpacked: there may be millions of them, and Python waits for all.
+        return sensible_orientation(found.values(block)) if found and found.layout and found.count == 1 else 1
     except (ValueError, struct.error, OverflowError):  # broken EXIF says nothing, and must not cost the picture
         return 1

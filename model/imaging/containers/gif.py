@@ -3,7 +3,7 @@
 import struct
 from collections.abc import Iterator
 
-from model.imaging.containers.container import Container, bounded
+from model.imaging.containers.container import MOST_PARTS, Container, bounded
 from model.structures import ImageSize
 
 _EXTENSION, _IMAGE, _CONTROL, _HAS_PALETTE = 0x21, 0x2C, b"!\xf9", 0x80
@@ -27,11 +27,15 @@ def read_gif(data: bytes) -> Container:
 
 def _extensions(data: bytes, position: int) -> Iterator[tuple[int, int]]:
     """Where each extension before the first image starts and ends; stray zeros between them are passed over."""
+    blocks = 0  # of all of them: each may be of one byte
     while data[position] in (_EXTENSION, 0):
         start = position
         if data[start] == _EXTENSION:
             position += 2
             while length := data[position]:
                 position += length + 1
+                blocks += 1
+                if blocks > MOST_PARTS:
+                    raise ValueError(f"its extensions have more than {MOST_PARTS:,} blocks")
         position += 1
         yield start, position

@@ -11,6 +11,7 @@ from model.structures import ImageSize
 _MOST_TAGS = 4096  # of a directory
 _MOST_STRIPS = 50_000  # or tiles; each costs Pillow some steps
 _LARGEST_TILE = 2**24  # pixels of a tile, which is allocated whole however small the picture
+_MOST_TILED = 4  # times the picture's pixels that all tiles may have, most of whose last row and column lie beyond it
 _WIDTH, _HEIGHT, _COMPRESSION, _ORIENTATION, _TILE_WIDTH, _TILE_HEIGHT = 256, 257, 259, 274, 322, 323
 _PLACES = (273, 324)  # where the strips, where the tiles begin
 _READ_HERE = {_WIDTH, _HEIGHT, _COMPRESSION, _ORIENTATION, _TILE_WIDTH, _TILE_HEIGHT, *_PLACES}
@@ -43,15 +44,25 @@ def read_tiff(data: bytes) -> Container:
     if _WIDTH not in single or _HEIGHT not in single:
         raise ValueError("it does not say how large it is")
     size = ImageSize(single[_WIDTH], single[_HEIGHT])
-    tile = single.get(_TILE_WIDTH, 0) * single.get(_TILE_HEIGHT, 0)
-    if tile > max(_LARGEST_TILE, size.pixels):
-        raise ValueError(f"its tiles have {tile:,} pixels")
+    _check_that_tiles_are_few(size, single.get(_TILE_WIDTH, 0), single.get(_TILE_HEIGHT, 0))
     for places in (tags[number] for number in _PLACES if number in tags):
         if places.count > _MOST_STRIPS:
             raise ValueError(f"it has {places.count:,} strips or tiles, more than {_MOST_STRIPS:,}")
         if places.layout and single.get(_COMPRESSION, _UNCOMPRESSED) == _UNCOMPRESSED:
             _check_that_strips_lie_apart(places.values(data), size)
     return Container(size, data, sensible_orientation((single.get(_ORIENTATION, 1),)))
+
+
+def _check_that_tiles_are_few(size: ImageSize, width: int, height: int) -> None:
+    """Each is inflated whole, and all of them may be the same few bytes of the file."""
+    if width <= 0 or height <= 0:  # it has none
+        return
+    tile = width * height
+    if tile > max(_LARGEST_TILE, size.pixels):
+        raise ValueError(f"its tiles have {tile:,} pixels")
+    tiled = -(-size.width // width) * -(-size.height // height) * tile
+    if tiled > max(_LARGEST_TILE, _MOST_TILED * size.pixels):
+        raise ValueError(f"its tiles have {tiled:,} pixels together, of which it takes {size.pixels:,}")
 
 
 def _check_that_strips_lie_apart(places: tuple[int, ...], size: ImageSize) -> None:

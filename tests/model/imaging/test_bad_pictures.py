@@ -291,7 +291,11 @@ def test_small_files_take_little_memory_and_time(tmp_path):
     jpeg, size = encode(smooth(), "JPEG"), {256: ("H", [64]), 257: ("H", [64]), 258: ("H", [8])}
     tile = {322: ("I", [60_000]), 323: ("I", [60_000]), 324: ("I", [8]), 325: ("I", [8])}
     profile = png_chunk(b"iCCP", b"a\0\0" + zlib.compress(bytes(1 << 20), 9))
+    row, column = {256: ("I", [16_000]), 257: ("I", [1])}, {322: ("I", [16]), 323: ("I", [1 << 20]), 259: ("H", [8])}
+    same = {324: ("I", [8] * 1000), 325: ("I", [16_000] * 1000)}
+    values = b"II*\0" + struct.pack("<IHHHII", 8, 1, 0x112, 3, 9_000_000, 26) + bytes(4 + 18_000_000)
     files = {
+        "EXIF values": png(1, 1, 8, 2, [bytes(RED)], [png_chunk(b"eXIf", values)]),
         "EXIF in bits": with_segments(jpeg, jpeg_segment(0xE1, b"Exif\0\0" + bytes(10)) * 90_000),
         "segments": with_segments(jpeg, jpeg_segment(0xE3) * 150_000),
         "scans": many_scans(10_000),
@@ -303,10 +307,12 @@ def test_small_files_take_little_memory_and_time(tmp_path):
         "strip list in bytes": tiff(size | {273: ("B", [8] * 200_000)}, bytes(5000)),
         "strips that overlap": tiff(RUG | {273: ("I", list(range(1000, 49_000))), 278: ("H", [1])}, bytes(70_000)),
         "tile": tiff(size | tile | {259: ("H", [8])}, zlib.compress(bytes(30 << 20))),
+        "tiles": tiff(size | row | column | same, zlib.compress(bytes(16 << 20))),
         "rows per strip": tiff(size | {259: ("H", [8]), 278: ("I", [2**32 - 1])}, zlib.compress(bytes(4096))),
         "directory": directory(300_000),
         "run-length row": bmp(49_000_000, 1, 8, b"\1\5\0\0\0\1", bytes(1024), compression=1),
         "extensions": gif_of((1, 1), (1, 1), b"!\xfe\0" * 150_000),
+        "blocks": gif_of((1, 1), (1, 1), b"!\xfe" + b"\1a" * 150_000 + b"\0"),
     }
     results = in_little_memory(files, tmp_path)
     undecodable = {name: words.split(": ", 1)[1] for name, words in results.items() if words != "decoded"}
@@ -319,8 +325,10 @@ def test_small_files_take_little_memory_and_time(tmp_path):
         "strips that overlap": "its strips or tiles overlap, 1 bytes from one to the next",
         "run-length row": "run-length coding is taken up to 4,000,000 pixels",
         "tile": "its tiles have 3,600,000,000 pixels",
+        "tiles": "its tiles have 16,777,216,000 pixels together, of which it takes 16,000",
         "directory": "its directory has 300,000 entries, more than 4,096",
         "extensions": "it has more than 100,000 extensions",
+        "blocks": "its extensions have more than 100,000 blocks",
     }
 
 
