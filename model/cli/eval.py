@@ -175,6 +175,8 @@ def _print(arguments: argparse.Namespace, findings: dict[str, Findings], contend
 
 def _calibration_line(findings: Findings) -> str:
     figures = findings.figures()
+    if not {"ECE", f"ECE@{TOP}"} <= set(figures):
+        return "calibration error: there is no proposal to tell it by"
     every, top = ([figures[f"{name}/raw"], figures[name]] for name in ("ECE", f"ECE@{TOP}"))
     if not findings.is_calibrated:
         return f"calibration error: {every[0]:.4f}, of the {TOP} highest {top[0]:.4f} (not calibrated)"

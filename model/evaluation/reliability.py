@@ -1,5 +1,6 @@
 """Scores against what they promise: the reliability table and the expected calibration error (Guo et al. 2017)."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,7 +48,7 @@ def error_figures(coverage: Coverage, served: npt.NDArray[np.float32]) -> dict[s
     """ECE of the network's own scores (``/raw``) and of those that are served, by the names of our metrics.
 
     ``served``: (M,), in the coverage's order. Most proposals are poor and have a low score, which is easily right; so
-    the ECE of each picture's `TOP` highest is stated beside that of all.
+    the ECE of each picture's `TOP` highest is stated beside that of all. Without proposals to judge by there is none.
     """
     top = coverage.ranks < TOP
     figures = {
@@ -56,4 +57,4 @@ def error_figures(coverage: Coverage, served: npt.NDArray[np.float32]) -> dict[s
         f"ECE@{TOP}/raw": measure_reliability(coverage.scores[top], coverage.covered[top]).error,
         f"ECE@{TOP}": measure_reliability(served[top], coverage.covered[top]).error,
     }
-    return {name: round(value, 4) for name, value in figures.items()}
+    return {name: round(value, 4) for name, value in figures.items() if not math.isnan(value)}

@@ -1,5 +1,6 @@
 """Random changes to a training picture that leave it a plausible photograph, and its boxes with it."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,8 +39,8 @@ class AugmentationConfig:
                 raise ConfigError(f"augmentation: {name} is a chance, between 0 and 1, not {getattr(self, name)}")
         if not 0 <= self.colour < 1:
             raise ConfigError(f"augmentation: colour must be at least 0 and below 1, not {self.colour}")
-        if self.scale_jitter is not None and not 0 < self.scale_jitter[0] <= self.scale_jitter[1]:
-            raise ConfigError(f"augmentation: scale_jitter needs 0 < low <= high, not {self.scale_jitter}")
+        if self.scale_jitter is not None and not 0 < self.scale_jitter[0] <= self.scale_jitter[1] < math.inf:
+            raise ConfigError(f"augmentation: scale_jitter needs 0 < low <= high, finite, not {self.scale_jitter}")
 
 
 @dataclass(slots=True)

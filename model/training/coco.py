@@ -89,11 +89,9 @@ class _Reader:
         sides = self._field(where, record, "width"), self._field(where, record, "height")
         try:
             return ImageSize(int(sides[0]), int(sides[1]))
-        except TypeError as error:  # null, a list
-            detail = f"width and height must be numbers, not {_shown(sides[0])} and {_shown(sides[1])}"
+        except (TypeError, ValueError, OverflowError) as error:  # null, a list, NaN, infinity, none of a picture's
+            detail = f"width and height must be whole numbers from 1 on, not {_shown(sides[0])} and {_shown(sides[1])}"
             raise self._fault(FaultKind.BAD_RECORD, where, detail) from error
-        except (ValueError, OverflowError) as error:
-            raise self._fault(FaultKind.BAD_RECORD, where, str(error)) from error
 
     def _corners(self, where: str, record: dict[str, Any]) -> tuple[float, float, float, float]:
         box = self._field(where, record, "bbox")

@@ -1,5 +1,6 @@
 """The paper's anchor assignment: by thresholds of IoU (Faster R-CNN, section 3.1.2)."""
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -31,6 +32,8 @@ class Matcher:
                 f"matcher: needs 0 < background_iou <= foreground_iou <= 1, not {self.background_iou} and"
                 f" {self.foreground_iou}"
             )
+        if self.straddle is not None and not (self.straddle >= 0 and math.isfinite(self.straddle)):
+            raise ConfigError(f"matcher: straddle must be at least 0 pixels and finite, not {self.straddle}")
 
     def __call__(self, candidates: Candidates, batch: Batch) -> Assignment:
         """Assign the anchors to the batch's boxes; without boxes a picture has background only."""

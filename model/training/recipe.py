@@ -1,6 +1,7 @@
 """A training run's settings: stored in every checkpoint that it writes."""
 
 import dataclasses
+import math
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -46,8 +47,8 @@ class Recipe:
             raise ConfigError(f"recipe: seed must lie between 0 and {_LARGEST_SEED}, not {self.seed}")
         if not 0 <= self.ema_decay < 1:
             raise ConfigError(f"recipe: ema_decay must be at least 0 and below 1, not {self.ema_decay}")
-        if not self.learning_rate > 0:
-            raise ConfigError(f"recipe: learning_rate must be positive, not {self.learning_rate}")
+        if not 0 < self.learning_rate < math.inf:
+            raise ConfigError(f"recipe: learning_rate must be positive and finite, not {self.learning_rate}")
 
     def warmup(self, steps: int) -> int:
         """The steps of warm-up in a run of so many: at most a tenth, so that a short fine-tuning is not all warm-up."""

@@ -71,8 +71,9 @@ def refinement_losses(
 ) -> RefinementLosses:
     """Cross-entropy of each box's logit against how much its moved self is worth, and GIoU of the foreground's boxes.
 
-    What a box is worth is the share of the ten thresholds of average recall, 0.50 to 0.95, that it reaches: so that
-    the order of scores is the order in which boxes add to the figure. No gradient flows through the first boxes.
+    What a box is worth is the share of the ten thresholds of average recall, 0.50 to 0.95, that it reaches, as a
+    straight line through that staircase: so that the order of scores is the order in which boxes add to the figure.
+    Where nothing is annotated it is 0. No gradient flows through the first boxes.
     """
     rois = _rois(scored, batch, head.config, rules, generator)
     logits, deltas = head(scored.features, rois.boxes, rois.pictures, rois.logits)
@@ -103,7 +104,8 @@ def _rois(
             overlaps, nearest = pairwise_iou(boxes[None], rois)[0].max(dim=0)
             targets = boxes[nearest]
         else:
-            overlaps, targets = scores.new_zeros(len(rois)), rois
+            # Targets without area: with the boxes themselves all of this background would be worth as much as can be.
+            overlaps, targets = scores.new_zeros(len(rois)), torch.zeros_like(rois)
         shares = _share_inside(rois, batch.ignored[picture])
         usable = (overlaps >= _FOREGROUND_IOU) | (shares < rules.ignore_share)
         chosen = _drawn(overlaps, usable, rules, generator)

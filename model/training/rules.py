@@ -1,6 +1,7 @@
 """What the anchors learn, and by which losses: the part of a recipe that makes an RPN this RPN."""
 
 import dataclasses
+import math
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -39,8 +40,8 @@ class Rules:
             raise ConfigError(
                 f"rules: box_per 'anchors' needs objectness 'bce', which samples, not {self.objectness!r}"
             )
-        if not self.box_weight > 0:
-            raise ConfigError(f"rules: box_weight must be positive, not {self.box_weight}")
+        if not 0 < self.box_weight < math.inf:
+            raise ConfigError(f"rules: box_weight must be positive and finite, not {self.box_weight}")
         if self.ignore_confident is not None and not 0 < self.ignore_confident < 1:
             raise ConfigError(f"rules: ignore_confident must lie between 0 and 1, not {self.ignore_confident}")
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from model.errors import ConfigError
 from model.training.assignment import BACKGROUND, FOREGROUND
 
 
@@ -17,6 +18,12 @@ class AnchorSampler:
 
     per_picture: int = 256
     foreground_share: float = 0.5
+
+    def __post_init__(self) -> None:
+        if self.per_picture < 1:
+            raise ConfigError(f"sampler: anchors per picture must be at least 1, not {self.per_picture}")
+        if not 0 < self.foreground_share <= 1:
+            raise ConfigError(f"sampler: foreground_share must lie in (0, 1], not {self.foreground_share}")
 
     def __call__(self, labels: Tensor, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
         """Labels (N, R) to two masks (N, R): the sampled foreground, the sampled background."""

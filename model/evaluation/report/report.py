@@ -1,6 +1,7 @@
 """The report on one evaluation, from headline to the weights' provenance."""
 
 import json
+import math
 import re
 from collections.abc import Sequence
 
@@ -71,7 +72,9 @@ def _headline(findings: Findings) -> str:
     values = {f"AR@{n}, mean of IoU 0.5 to 0.95": recall.average(n) for n in (10, 100, 1000)}
     values |= {f"recall at IoU 0.5, {n} proposals": recall.at(0.5, n) for n in (100, 1000)}
     shares = {name: shown(value) for name, value in values.items()}
-    return tiles(shares | {"expected calibration error of the scores": shown(findings.figures()["ECE"], 4)})
+    return tiles(
+        shares | {"expected calibration error of the scores": shown(findings.figures().get("ECE", math.nan), 4)}
+    )
 
 
 def _recall(findings: Findings) -> list[str]:
@@ -100,8 +103,8 @@ def _scores(findings: Findings) -> list[str]:
     figures = error_figures(findings.coverage, findings.expected())
     after = "calibrated, as served" if findings.is_calibrated else "if it were calibrated on these pictures"
     rows = [
-        ["the network's own", f"{figures['ECE/raw']:.4f}", f"{figures[f'ECE@{TOP}/raw']:.4f}"],
-        [after, f"{figures['ECE']:.4f}", f"{figures[f'ECE@{TOP}']:.4f}"],
+        [name, *(shown(figures.get(f"{error}{raw}", math.nan), 4) for error in ("ECE", f"ECE@{TOP}"))]
+        for name, raw in (("the network's own", "/raw"), (after, ""))
     ]
     return [
         heading("What a score means"),

@@ -34,3 +34,8 @@ def test_figures_before_and_after_of_all_and_of_the_highest():
     coverage = Coverage(scores, np.array([True, False]), np.array([0, 0]), np.array([0, 100]))
     figures = error_figures(coverage, np.array([1.0, 0.0], dtype=np.float32))
     assert figures == {"ECE/raw": 0.2, "ECE": 0.0, "ECE@100/raw": 0.2, "ECE@100": 0.0}
+
+
+def test_figures_that_nothing_tells_are_left_out():
+    none = Coverage(np.zeros(0, np.float32), np.zeros(0, bool), np.zeros(0, int), np.zeros(0, int))
+    assert error_figures(none, np.zeros(0, np.float32)) == {}

@@ -128,3 +128,5 @@ def test_settings_out_of_their_range_are_named():
         AugmentationConfig(mosaic=1.5)
     with pytest.raises(ConfigError, match=r"scale_jitter needs 0 < low <= high"):
         AugmentationConfig(scale_jitter=(2.0, 0.5))
+    with pytest.raises(ConfigError, match=r"scale_jitter needs 0 < low <= high, finite"):
+        AugmentationConfig(scale_jitter=(0.5, float("inf")))

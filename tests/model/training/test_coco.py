@@ -65,9 +65,18 @@ BAD = [
     ({"images": [IMAGE, IMAGE], "annotations": []}, r"images\[1\]: the id 7 is that of another record"),
     ({"images": [{**IMAGE, "id": [7]}], "annotations": []}, r"images\[0\]: id must be a number or a text, not \[7\]"),
     ({"images": [{**IMAGE, "file_name": 7}], "annotations": []}, "image 7: file_name must be a text, not 7"),
-    ({"images": [{**IMAGE, "width": 0}], "annotations": []}, "image 7: a picture of 0x10"),
-    ({"images": [{**IMAGE, "width": None}], "annotations": []}, "image 7: width and height must be numbers, not None"),
-    ('{"images": [{"id": 7, "file_name": "a.jpg", "width": Infinity, "height": 1}], "annotations": []}', "image 7: "),
+    (
+        {"images": [{**IMAGE, "width": 0}], "annotations": []},
+        "image 7: width and height must be whole numbers from 1 on, not 0 and 10",
+    ),
+    ({"images": [{**IMAGE, "width": None}], "annotations": []}, "image 7: width and height must be whole num"),
+    *(
+        (
+            f'{{"images": [{{"id": 7, "file_name": "a.jpg", "width": {width}, "height": 1}}], "annotations": []}}',
+            "image 7: width and height must be whole numbers from 1 on, not ",
+        )
+        for width in ("Infinity", "NaN", '"abc"', "[3]")
+    ),
     ({"images": [{"id": 3}], "annotations": []}, "image 3: 'file_name' is missing"),
     ({"images": [IMAGE], "annotations": [record(image_id=8)]}, r"annotations\[0\]: image_id 8 is in no record"),
     ({"images": [IMAGE], "annotations": [record(bbox=[1, 2, 3])]}, r"annotations\[0\]: bbox must be four numbers"),

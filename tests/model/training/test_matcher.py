@@ -108,3 +108,9 @@ def test_equal_to_torchvision_on_random_boxes():
         assert torch.equal(ours.labels[0] == -1, peer == -2)
         foreground = ours.labels[0] == 1
         assert torch.equal(ours.matched[0][foreground], peer[foreground])
+
+
+@pytest.mark.parametrize("straddle", [-3.0, float("nan"), float("inf")])
+def test_a_border_that_cannot_be_is_refused(straddle: float):
+    with pytest.raises(ConfigError, match=f"straddle must be at least 0 pixels and finite, not {straddle}"):
+        Matcher(straddle=straddle)

@@ -63,11 +63,30 @@ def test_gradients_reach_the_features_but_not_the_first_stage_s_outputs(config: 
     assert any(p.grad is not None and p.grad.abs().sum() > 0 for p in network.backbone.parameters())
 
 
-def test_pictures_without_boxes_have_a_finite_objectness_loss_and_no_box_loss(config: ModelConfig):
+def test_where_nothing_is_annotated_every_box_is_background(config: ModelConfig):
     network = build_network(config)
-    found = losses(network, batch([[], []]))
-    assert found.box.item() == 0.0
-    assert 0 < found.objectness.item() < 10
+    assert network.refinement is not None
+    bias = network.refinement.objectness.bias
+    given, found = batch([[], []]), []
+    for value in (-8.0, 0.0, 8.0):
+        torch.nn.init.constant_(bias, value)
+        result = losses(network, given)
+        assert result.box.item() == 0.0
+        found.append(result.objectness.item())
+    assert found[0] < 0.01  # the surer it is that there is nothing, the less it has to learn
+    assert found == sorted(found)
+    assert found[2] > 7.0
+
+
+def test_a_box_counts_as_background_whatever_else_its_batch_shows(config: ModelConfig):
+    network = build_network(config)
+    assert network.refinement is not None
+    network.eval()
+    torch.nn.init.constant_(network.refinement.objectness.bias, 8.0)
+    sure = losses(network, batch([*BOXES, []])).objectness
+    torch.nn.init.constant_(network.refinement.objectness.bias, -8.0)
+    doubtful = losses(network, batch([*BOXES, []])).objectness
+    assert doubtful < sure
 
 
 def test_what_lies_in_a_region_to_ignore_is_not_background(config: ModelConfig):

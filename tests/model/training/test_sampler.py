@@ -1,5 +1,9 @@
+from typing import Any
+
+import pytest
 import torch
 
+from model.errors import ConfigError
 from model.training.sampler import AnchorSampler
 
 
@@ -36,3 +40,17 @@ def test_every_candidate_is_as_likely():
     labels = torch.zeros(4000, 40, dtype=torch.int8)
     counts = sample(labels, per_picture=10)[1].float().mean(dim=0)
     assert (counts - 0.25).abs().max() < 0.04
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"per_picture": 0}, "anchors per picture must be at least 1, not 0"),
+        ({"foreground_share": 0.0}, r"foreground_share must lie in \(0, 1\], not 0.0"),
+        ({"foreground_share": 1.5}, "not 1.5"),
+        ({"foreground_share": float("nan")}, "not nan"),
+    ],
+)
+def test_a_sample_of_nothing_is_refused_by_name(settings: dict[str, Any], words: str):
+    with pytest.raises(ConfigError, match=words):
+        AnchorSampler(**settings)
