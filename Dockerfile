@@ -1,7 +1,8 @@
 # The service in one image: dependencies from the lock, the code, the default weights.
 #
 #   docker build -t region-proposal-service .                       # CUDA; runs on the CPU as well
-#   docker build -t region-proposal-service --build-arg TORCH=cpu . # PyTorch's CPU build: gigabytes smaller
+#   docker build -t region-proposal-service --build-arg TORCH=cpu --build-arg TORCH_CPU_INDEX=... .
+#                                                                   # PyTorch's CPU build, gigabytes smaller, from its index
 #   docker run --rm -p 8000:8000 --gpus all region-proposal-service # leave out --gpus on a machine without one
 #
 # BASE may be any Debian or Ubuntu image whose python3 is 3.11 to 3.13, with venv. BuildKit and buildah both build it.
@@ -53,14 +54,16 @@ ENV PATH=/venv/bin:$PATH \
 # that the service can write to.
 ENV RPN_CACHE_DIR=/var/lib/region-proposal-service
 RUN rpn weights prepare --cache "$RPN_CACHE_DIR" /venv/lib/python3*/site-packages/weights/*.safetensors
+# Like all settings to be set anew by whoever runs it.
+ENV RPN_HOST=0.0.0.0 RPN_PORT=8000
 USER 10001:10001
 WORKDIR /home/rpn
 EXPOSE 8000
 STOPSIGNAL SIGTERM
 # Alive, not ready: warming up or draining is no reason to be restarted. http.client goes past any proxy settings.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
-    CMD ["python", "-c", "from http.client import HTTPConnection as C; c = C('127.0.0.1', 8000, timeout=4); c.request('GET', '/healthz'); raise SystemExit(c.getresponse().status != 200)"]
-CMD ["rpn", "serve", "--host", "0.0.0.0", "--port", "8000"]
+    CMD ["python", "-c", "from os import environ as e; from http.client import HTTPConnection as C; c = C('127.0.0.1', int(e['RPN_PORT']), timeout=4); c.request('GET', '/healthz'); raise SystemExit(c.getresponse().status != 200)"]
+CMD ["rpn", "serve"]
 
 # Last, for a new revision must not make the layers above again.
 ARG VERSION=0.1.0

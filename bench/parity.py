@@ -4,8 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-
 from bench.answers import TOLERANCE_PX, TOP, Agreement, agreement
 from bench.pages import Page
 from bench.photographs import photograph
@@ -17,9 +15,8 @@ from model.structures import FloatArray, ImageSize, Selection
 
 _METHOD = (
     f"The same photographs on the CPU in fp32 and on the device: the share of the CPU's top {TOP} boxes that the "
-    f"device has within {TOLERANCE_PX} px, of the worst picture. torch lets convolutions use TF32 on CUDA unless it is "
-    "told not to; `fp32` is without it. On a CPU the runtime that it takes by itself is compared with torch; without "
-    "OpenVINO that is torch with itself."
+    f"device has within {TOLERANCE_PX} px, of the worst picture. On a CPU the runtime that it takes by itself is "
+    "compared with torch; without OpenVINO that is torch with itself."
 )
 
 
@@ -29,7 +26,6 @@ class Kind:
 
     name: str
     precision: str
-    tf32: bool = False
     runtime: str = "auto"
     wanted: bool = False
 
@@ -37,8 +33,7 @@ class Kind:
 _ON_CUDA = (
     Kind("fp32", "fp32", wanted=True),
     Kind("fp32, without CUDA graphs", "fp32", runtime="torch", wanted=True),
-    Kind("fp32, convolutions in TF32", "fp32", tf32=True),
-    Kind("bf16", "bf16", tf32=True),
+    Kind("bf16", "bf16"),
 )
 _ON_CPU = (Kind("fp32, torch", "fp32", runtime="torch", wanted=True),)
 
@@ -49,7 +44,6 @@ def run(weights: dict[str, Path], *, device: str, sizes: Sizes = MIXED) -> Page:
     for name, path in weights.items():
         reference = boxes(path, sizes, device="cpu", runtime="auto" if device == "cpu" else "torch")
         for kind in _ON_CPU if device == "cpu" else _ON_CUDA:
-            torch.backends.cudnn.allow_tf32 = kind.tf32
             found = boxes(path, sizes, device=device, precision=kind.precision, runtime=kind.runtime)
             worst = compare(reference, found)
             wanted = "1" if kind.wanted else ""

@@ -11,7 +11,7 @@ from torch import Tensor
 from model.calibration import Calibration
 from model.config import SelectionConfig
 from model.cuda_graphs import CUDAGraphRecorder, Work
-from model.errors import DeviceError, DeviceOutOfMemory
+from model.errors import DeviceLost, DeviceOutOfMemory
 from model.network.device_proposing import propose_on_device
 from model.network.device_selection import Wanted
 from model.network.network import ProposalNetwork
@@ -66,7 +66,7 @@ class DeviceExecution:
 
         Raises:
             DeviceOutOfMemory: a smaller batch may pass.
-            DeviceError: the device is lost; only a new process can go on.
+            DeviceLost: only a new process can go on.
         """
         wanted = Wanted.by(selections)
         given = (torch.from_numpy(pixels), torch.from_numpy(contents), wanted.ious, wanted.thresholds)
@@ -80,7 +80,7 @@ class DeviceExecution:
             reason = str(error).splitlines()[0]
             if "out of memory" not in reason:  # as what is not torch's own allocator puts it
                 # An illegal access or assert: the device's context is lost for good.
-                raise DeviceError(f"{self._device} has failed: {reason}") from error
+                raise DeviceLost(f"{self._device} has failed: {reason}") from error
             traceback.clear_frames(error.__traceback__)
         else:
             return unpack(packed, selections)
@@ -132,6 +132,12 @@ def on_accelerator(
     *,
     recorded: bool,
 ) -> DeviceExecution:
-    """On the device of this name, with CUDA graphs if it is to be recorded."""
+    """On the device of this name, with CUDA graphs if it is to be recorded.
+
+    In fp32 the whole process goes without TF32, which torch lets convolutions use: its 10 bits of mantissa would make a
+    picture's boxes depend on the batch, whose size chooses the algorithm.
+    """
+    if network.precision == "fp32":
+        torch.backends.cudnn.allow_tf32 = False
     place = torch.device(device)
     return DeviceExecution(network, place, selection, calibration, CUDAGraphRecorder(place) if recorded else None)

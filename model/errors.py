@@ -35,6 +35,10 @@ class DeviceError(ModelError):
     """No such device here."""
 
 
+class DeviceLost(DeviceError):
+    """The device has failed; only a new process can go on."""
+
+
 class MissingExtra(ModelError):
     """A package that an optional extra brings is not installed."""
 

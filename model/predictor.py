@@ -151,7 +151,7 @@ class Predictor:
         Raises:
             ValueError: the three arguments are not of one length, or the pixels not uint8 (N, H, W, 3).
             DeviceOutOfMemory: a smaller batch may pass.
-            DeviceError: the device is lost; only a new process can go on.
+            DeviceLost: only a new process can go on.
         """
         if pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[3] != 3:
             raise ValueError(f"pixels must be uint8 (N, H, W, 3), not {pixels.dtype} {pixels.shape}")

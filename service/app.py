@@ -50,6 +50,7 @@ def create_app(service: Service) -> FastAPI:
         description="Pictures in, ranked class-agnostic object boxes out.",
         version=metadata.version(DISTRIBUTION),
         lifespan=lifespan,
+        redirect_slashes=False,  # it would send callers where their Host header says, and by http behind TLS
     )
     app.add_middleware(RequestTracing)
     app.include_router(routes.router)

@@ -18,7 +18,7 @@ from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
-from model.errors import DeviceError, DeviceOutOfMemory
+from model.errors import DeviceLost, DeviceOutOfMemory
 from model.imaging.canvas import InputRule
 from model.structures import ModelInfo, PixelArray, Placement, Proposals, Selection
 from service.errors import EngineFailed
@@ -212,7 +212,7 @@ class Engine:
 
         try:
             found: list[Proposals] = await self._run(lane, work)
-        except DeviceError as error:
+        except DeviceLost as error:
             raise EngineFailed("the device is gone") from error
         return found
 
@@ -268,7 +268,7 @@ class _Lane:
         while (job := self._jobs.get()) is not None:
             try:
                 job.deliver(job.work(), None)
-            except DeviceError as error:
+            except DeviceLost as error:
                 self._fail(job, error, told=error)
                 return
             except Exception as error:

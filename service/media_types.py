@@ -1,5 +1,6 @@
 """What an answer is written in, by the caller's ``Accept`` (RFC 9110, section 12.5.1)."""
 
+import contextlib
 from enum import StrEnum
 
 from service.errors import NotAcceptable
@@ -13,15 +14,15 @@ class MediaType(StrEnum):
     NPZ = "application/x-npz"
 
 
-def choose_media_type(accept: str | None) -> MediaType:
-    """The form that the caller likes best; of forms that he likes alike, the first of `MediaType`.
+def choose_media_type(accept: str) -> MediaType:
+    """The form that the caller likes best; of forms that he likes alike, or if he names none, the first of `MediaType`.
 
     Raises:
         NotAcceptable: he takes none of them.
     """
-    if accept is None or not accept.strip():
+    ranges = [_parse(part) for part in accept.split(",") if part.strip()]
+    if not ranges:
         return MediaType.JSON
-    ranges = [_parse(part) for part in accept.split(",")]
     quality = {kind: _quality(kind, ranges) for kind in MediaType}
     best = max(quality, key=lambda kind: quality[kind])  # the first of equals
     if quality[best] <= 0:
@@ -30,14 +31,14 @@ def choose_media_type(accept: str | None) -> MediaType:
 
 
 def _parse(part: str) -> tuple[str, float]:
-    """A media range and its quality; one that is not a number counts as 0."""
+    """A media range and its quality; one that is no number from 0 to 1 counts as 0."""
     name, *parameters = (piece.strip().lower() for piece in part.split(";"))
     for parameter in parameters:
         if parameter.startswith("q="):
-            try:
-                return name, min(1.0, float(parameter[2:]))
-            except ValueError:
-                return name, 0.0
+            with contextlib.suppress(ValueError):
+                quality = float(parameter[2:])
+                return name, quality if 0 <= quality <= 1 else 0.0
+            return name, 0.0
     return name, 1.0
 
 

@@ -1,10 +1,24 @@
 """The query parameters of ``POST /propose``."""
 
+from collections import Counter
+
 from pydantic import BaseModel, ConfigDict, Field
+from starlette.datastructures import QueryParams
 
 from model.structures import Selection
 from service.errors import InvalidParameter
 from service.schemas import BoxFormat
+
+
+def check_given_once(parameters: QueryParams) -> None:
+    """Of a parameter that is given twice, one would be passed over in silence.
+
+    Raises:
+        InvalidParameter: naming each of those that are.
+    """
+    counts = Counter(name for name, _ in parameters.multi_items())
+    if faults := [(name, f"is given {count} times") for name, count in counts.items() if count > 1]:
+        raise InvalidParameter(faults)
 
 
 class ProposeQuery(BaseModel):

@@ -11,7 +11,7 @@ from service.disconnects import while_connected
 from service.documentation import BINARY_ANSWERS, PICTURE_BODY, problem_responses
 from service.errors import NotAcceptable
 from service.media_types import MediaType, choose_media_type
-from service.parameters import ProposeQuery
+from service.parameters import ProposeQuery, check_given_once
 from service.proposing import Proposing
 from service.schemas import Answer, Answers
 from service.state import ServiceDep
@@ -35,7 +35,8 @@ async def propose(request: Request, query: Annotated[ProposeQuery, Query()], ser
     `Accept: application/octet-stream` answers one picture in little-endian float32, five for each proposal (the box and
     its score), `application/x-npz` in numpy's arrays `boxes`, `scores` and `image_size`; headers say the rest.
     """
-    media_type = choose_media_type(request.headers.get("accept"))
+    check_given_once(request.query_params)
+    media_type = choose_media_type(", ".join(request.headers.getlist("accept")))
     service.lifecycle.check_accepting()
     settings = service.settings
     batcher = service.batcher(query.model)

@@ -100,7 +100,8 @@ class Settings(BaseSettings):
         le=256,
         description="Batches computed at once on a CPU; 0 takes one for each core, at most eight. A GPU has one.",
     )
-    cache_dir: Path = Field(
+    # As if it were not set: an empty path would be the folder that the service is started in.
+    cache_dir: Annotated[Path, BeforeValidator(lambda given: given or DEFAULT_CACHE)] = Field(
         default=DEFAULT_CACHE,
         description="Folder for networks converted for OpenVINO, 25 to 65 MB a model. Where it cannot be written to, "
         "every start converts them again.",

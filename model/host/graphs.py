@@ -57,7 +57,7 @@ class Graphs:
 
 def chosen_cache() -> Path:
     """The folder that the service's setting for it names, or the default."""
-    return Path(os.environ.get(_CACHE_SETTING, DEFAULT_CACHE))
+    return Path(os.environ.get(_CACHE_SETTING) or DEFAULT_CACHE)
 
 
 class GraphFolder:

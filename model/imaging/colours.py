@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageCms, TiffImagePlugin
 
-_WHITE = (255, 255, 255, 255)  # what viewers and browsers show behind transparency
+_BEHIND = "white"  # what viewers and browsers show behind transparency
 _TIFF_BITS, _TIFF_PHOTOMETRIC, _TIFF_SAMPLE_FORMAT = 258, 262, 339
 _WHITE_IS_ZERO = 0
 _UNSIGNED = (1,)
@@ -33,7 +33,9 @@ def to_rgb(image: Image.Image) -> Image.Image:
     if image.has_transparency_data:
         straight = image.convert("LA") if image.mode == "La" else image  # Pillow cannot take La any further at once
         rgba = straight if straight.mode == "RGBA" else straight.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", rgba.size, _WHITE), rgba).convert("RGB")
+        shown = Image.new("RGB", rgba.size, _BEHIND)
+        shown.paste(rgba, (0, 0), rgba)  # without a copy: a large picture's takes hundreds of megabytes
+        return shown
     return image.convert("RGB")
 
 

@@ -14,7 +14,7 @@ from model import device_execution
 from model.checkpoints.checkpoint import Checkpoint, save_checkpoint
 from model.config import ModelConfig, RefinementConfig
 from model.cuda_graphs import CUDAGraphRecorder, Work
-from model.device_execution import DeviceExecution
+from model.device_execution import DeviceExecution, on_accelerator
 from model.errors import DeviceError, DeviceOutOfMemory
 from model.network.network import ProposalNetwork
 from model.predictor import Predictor
@@ -140,11 +140,18 @@ def test_what_the_device_cannot_do_is_told_apart(
         run.propose(*pictures(2), [Selection()] * 2, alone=True)
 
 
-@needs_cuda
-def test_what_a_graph_plays_back_is_what_is_computed(
-    network: ProposalNetwork, config: ModelConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("precision", "in_tf32"), [("fp32", False), ("bf16", True)])
+def test_fp32_is_not_tf32(
+    network: ProposalNetwork, config: ModelConfig, monkeypatch: pytest.MonkeyPatch, precision: str, in_tf32: bool
 ):
-    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)  # torch's own default
+    network.compute_in(precision)
+    on_accelerator(network, "cpu", config.selection, None, recorded=False)
+    assert torch.backends.cudnn.allow_tf32 is in_tf32
+
+
+@needs_cuda
+def test_what_a_graph_plays_back_is_what_is_computed(network: ProposalNetwork, config: ModelConfig, tmp_path: Path):
     save_checkpoint(Checkpoint("tiny", "1", config, network.state_dict()), tmp_path / "tiny.safetensors")
     graphs, eager = (
         Predictor.load(tmp_path / "tiny.safetensors", device="cuda", precision="fp32", runtime=runtime)

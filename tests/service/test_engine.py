@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from model.errors import CheckpointError, DeviceError, DeviceOutOfMemory
+from model.errors import CheckpointError, DeviceError, DeviceLost, DeviceOutOfMemory
 from model.structures import Placement, Selection
 from service.engine import Engine
 from service.errors import EngineFailed
@@ -86,18 +86,21 @@ async def test_faults_reach_the_caller_and_the_thread_lives_on():
     engine.stop(5)
 
 
-async def test_a_failed_load_is_told_as_it_is():
+@pytest.mark.parametrize("fault", [CheckpointError("x is not a checkpoint"), DeviceError("'cuda' is not here")])
+async def test_a_failed_load_is_told_as_it_is(fault: Exception, caplog: pytest.LogCaptureFixture):
     def load_nothing(path: Path, device: str) -> FakePredictor:
-        raise CheckpointError(f"{path} is not a checkpoint")
+        raise fault
 
     engine = Engine(load_nothing)
     engine.start()
-    with pytest.raises(CheckpointError, match="x is not a checkpoint"):
+    with pytest.raises(type(fault), match=str(fault)):
         await load(engine)
+    assert engine.alive
+    assert caplog.records == []
     engine.stop(5)
 
 
-@pytest.mark.parametrize("fatal", [DeviceError("gone"), SystemExit(1)])
+@pytest.mark.parametrize("fatal", [DeviceLost("gone"), SystemExit(1)])
 async def test_a_lost_device_fails_what_waits_and_what_comes(fatal):
     fake = FakePredictor()
     engine = started(fake)

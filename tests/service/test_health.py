@@ -19,6 +19,13 @@ async def test_ready_when_loaded():
         assert (await service.client.get("/readyz")).json() == {"status": "ready"}
 
 
+async def test_probes_may_ask_for_no_body():
+    async with running() as service:
+        for path in ("/healthz", "/readyz", "/models"):
+            assert (await service.client.head(path)).status_code == 200
+        assert "head" not in (await service.client.get("/openapi.json")).json()["paths"]["/healthz"]
+
+
 async def test_probes_do_not_queue_behind_inference():
     fake = FakePredictor()
     async with running(fake, max_requests=1) as service:

@@ -7,8 +7,8 @@ from service.media_types import MediaType, choose_media_type
 @pytest.mark.parametrize(
     ("accept", "expected"),
     [
-        (None, MediaType.JSON),
         ("", MediaType.JSON),
+        (" , ,", MediaType.JSON),
         ("*/*", MediaType.JSON),
         ("application/*", MediaType.JSON),
         ("application/json", MediaType.JSON),
@@ -19,9 +19,11 @@ from service.media_types import MediaType, choose_media_type
         ("application/json;q=0, */*", MediaType.FLOATS),
         ("text/html, application/xhtml+xml, */*;q=0.8", MediaType.JSON),  # a browser
         ("application/octet-stream;q=x, application/json", MediaType.JSON),
+        ("application/octet-stream;q=nan, application/json;q=0.1", MediaType.JSON),
+        ("application/octet-stream;q=2, application/json;q=0.1", MediaType.JSON),
     ],
 )
-def test_the_best_liked_form_is_chosen(accept: str | None, expected: MediaType):
+def test_the_best_liked_form_is_chosen(accept: str, expected: MediaType):
     assert choose_media_type(accept) is expected
 
 

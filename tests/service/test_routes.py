@@ -259,7 +259,7 @@ async def test_before_the_models_are_loaded():
         refused = await service.propose(picture())
         assert (refused.status_code, refused.json()["code"]) == (503, "not_ready")
         assert (await service.client.get("/healthz")).status_code == 200
-        assert (await service.client.get("/readyz")).json()["detail"].startswith("loading: 0 of 3")
+        assert (await service.client.get("/readyz")).json()["detail"] == "models are being loaded"
         assert (await service.client.get("/models")).json() == {"default": None, "models": []}
         gate.set()
         await until(lambda: service.service.lifecycle.phase == "ready")
@@ -339,3 +339,23 @@ async def test_a_model_has_its_own_nms_for_callers_who_name_none():
         model, *_ = (await service.client.get("/models")).json()["models"]
         assert (model["nms_iou"], model["overlap_penalty"]) == (0.45, "1 logit")
     assert [selection.nms_iou for selection in fake.selections] == [0.45, 0.9]
+
+
+async def test_a_parameter_that_is_given_twice_is_refused_by_name():
+    async with running() as service:
+        response = await service.client.post("/propose?top_n=1&model=a&top_n=1", content=picture())
+        assert (response.status_code, response.json()["code"]) == (422, "invalid_parameter")
+        assert response.json()["errors"] == [{"parameter": "top_n", "reason": "is given 2 times"}]
+
+
+async def test_what_is_accepted_may_stand_in_several_lines():
+    async with running() as service:
+        lines = [("Accept", "text/html"), ("Accept", "application/octet-stream")]
+        response = await service.client.post("/propose", content=picture(), headers=lines)
+        assert response.headers["content-type"] == "application/octet-stream"
+
+
+async def test_no_other_path_leads_to_it():
+    async with running() as service:
+        response = await service.client.post("/propose/", content=picture(), headers={"Host": "elsewhere.example"})
+        assert (response.status_code, response.json()["code"]) == (404, "not_found")

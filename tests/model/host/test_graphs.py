@@ -146,5 +146,7 @@ def test_all_code_that_a_graph_is_made_of_is_in_its_name():
 def test_the_commands_keep_graphs_where_the_service_is_told_to(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     monkeypatch.delenv("RPN_CACHE_DIR", raising=False)
     assert graphs.chosen_cache() == graphs.DEFAULT_CACHE == Settings().cache_dir
+    monkeypatch.setenv("RPN_CACHE_DIR", "")
+    assert graphs.chosen_cache() == graphs.DEFAULT_CACHE == Settings().cache_dir
     monkeypatch.setenv("RPN_CACHE_DIR", str(tmp_path))
     assert graphs.chosen_cache() == tmp_path == Settings().cache_dir
