@@ -22,7 +22,12 @@ def add_augmentation(parser: argparse.ArgumentParser) -> None:
         metavar=("LOW", "HIGH"),
         help="instead of crops and smaller pictures, any scale between these two; 0.1 2 is large-scale jitter",
     )
-    add("--mosaic", type=float, default=_DEFAULTS.mosaic, help="chance of four pictures in one (default: %(default)s)")
+    add(
+        "--mosaic",
+        type=float,
+        default=_DEFAULTS.mosaic,
+        help="chance of four pictures in one, none of them zoomed out (default: %(default)s)",
+    )
 
 
 def augmentation_of(arguments: argparse.Namespace) -> AugmentationConfig:

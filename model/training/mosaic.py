@@ -19,7 +19,10 @@ _MIN_SIDE = 2.0
 
 
 def mosaic(samples: Sequence[Sample], size: ImageSize, random: np.random.Generator) -> Sample:
-    """Four samples as one of this size. Each covers its quarter: it is resized to it and what hangs over is cut off."""
+    """Four samples as one of this size. Each covers its quarter: it is resized to it and what hangs over is cut off.
+
+    So a sample's zoom is passed over: there is no padding in a mosaic.
+    """
     if len(samples) != 4:
         raise ValueError(f"a mosaic is of four pictures, not {len(samples)}")
     across, down = (int(side * random.uniform(*_MEETING)) for side in (size.width, size.height))

@@ -21,14 +21,19 @@ _LONGEST = 80
 def settings_of(run: Run, processes: int) -> Settings:
     """The settings of a run that so many processes train, as plain JSON values.
 
-    Of the data: how many pictures and boxes, and a digest of the pictures' names, sizes and boxes in their order;
-    neither the pixels, which would take as long to read as an epoch, nor where the folder lies.
+    Of the data: how many pictures and boxes, and a digest of the pictures' names, sizes and boxes in their order, with
+    the boxes' classes where they are learnt; neither the pixels, which would take as long to read as an epoch, nor
+    where the folder lies.
     """
+    labelled = run.objective.classes is not None
     settings = {
         "config": run.config.to_dict(),
         "objective": run.objective.describe(),
         "recipe": run.recipe.to_dict(),
-        "data": {"train": fingerprint(run.train), "validation": fingerprint(run.validation)},
+        "data": {
+            "train": fingerprint(run.train, labelled=labelled),
+            "validation": fingerprint(run.validation, labelled=labelled),
+        },
         "start": run.start_digest or _ABSENT,
         "processes": processes,
     }
@@ -37,12 +42,14 @@ def settings_of(run: Run, processes: int) -> Settings:
     return dict(json.loads(json.dumps(settings)))  # tuples become lists, as they are when read back
 
 
-def fingerprint(pictures: Sequence[AnnotatedPicture]) -> str:
+def fingerprint(pictures: Sequence[AnnotatedPicture], *, labelled: bool = False) -> str:
     """What a list of annotated pictures is told by: ``12 pictures with 31 boxes (sha256 8f14e45fceea)``."""
     sha = hashlib.sha256()
     for picture in pictures:
         sha.update(f"{picture.path.name} {picture.size} {len(picture.boxes)} {len(picture.ignored)}\n".encode())
         sha.update(picture.boxes.tobytes() + picture.ignored.tobytes())
+        if labelled:
+            sha.update(json.dumps(picture.classes).encode())
     boxes = sum(len(picture.boxes) for picture in pictures)
     return f"{len(pictures)} pictures with {boxes} boxes (sha256 {sha.hexdigest()[:12]})"
 

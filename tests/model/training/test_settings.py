@@ -92,3 +92,9 @@ def test_which_boxes_are_ignored_counts():
 def test_a_setting_that_one_side_has_not_is_a_difference():
     assert first_difference({}, {"recipe": {"new": 1}}) == "recipe.new is nothing there and 1 here"
     assert first_difference({"recipe": {"old": 1}}, {"recipe": {}}) == "recipe.old is 1 there and nothing here"
+
+
+def test_classes_count_where_they_are_learnt():
+    one, other = (replace(PICTURES[0], classes=(name,)) for name in ("cat", "dog"))
+    assert fingerprint([one]) == fingerprint([other])
+    assert fingerprint([one], labelled=True) != fingerprint([other], labelled=True)
