@@ -76,10 +76,10 @@ def pairwise_iou(boxes: Tensor, anchors: Tensor) -> Tensor:
     return intersection / union
 
 
-def best_of_a_box(iou: Tensor) -> Tensor:
-    """(N, R): anchors that no other anchor beats for some box, ties included; 1e-3 keeps out the mere touch."""
+def best_anchors(iou: Tensor) -> Tensor:
+    """(N, G, R): for each box the anchors that no other beats, ties included; 1e-3 keeps out the mere touch."""
     best = iou.amax(dim=2, keepdim=True)
-    return ((iou == best) & (best > 1e-3)).any(dim=1)
+    return (iou == best) & (best > 1e-3)
 
 
 def _intersection(boxes: Tensor, anchors: Tensor) -> Tensor:

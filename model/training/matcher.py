@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from model.errors import ConfigError
-from model.training.assignment import BACKGROUND, FOREGROUND, IGNORED, Assignment, Candidates, best_of_a_box
+from model.training.assignment import BACKGROUND, FOREGROUND, IGNORED, Assignment, Candidates, best_anchors
 from model.training.dataset import Batch
 
 
@@ -43,7 +43,7 @@ class Matcher:
         labels = torch.full_like(best_iou, IGNORED, dtype=torch.int8)
         labels[best_iou < self.background_iou] = BACKGROUND
         labels[candidates.inside_ignored(batch.ignored, self.ignore_share) & (labels == BACKGROUND)] = IGNORED
-        labels[(best_iou >= self.foreground_iou) | best_of_a_box(iou)] = FOREGROUND
+        labels[(best_iou >= self.foreground_iou) | best_anchors(iou).any(dim=1)] = FOREGROUND
         labels[~inside] = IGNORED
         return Assignment(labels, matched)
 

@@ -39,15 +39,18 @@ def by_the_letter(candidates: Candidates, box: torch.Tensor) -> set[int]:
     gathered: list[int] = []
     start = 0
     middle = (box[:2] + box[2:]) / 2
+
+    def inside(index: int) -> bool:
+        place = candidates.centres[index]
+        return bool((box[:2] <= place).all() and (place <= box[2:]).all())
+
     for count in candidates.levels:
         distances = (candidates.centres[start : start + count] - middle).norm(dim=1)
-        nearest = distances.topk(9 * here, largest=False).indices + start
-        inside = [i for i in nearest.tolist() if (box[:2] <= candidates.centres[i]).all()]
-        gathered += [i for i in inside if (candidates.centres[i] <= box[2:]).all()]
+        gathered += (distances.topk(9 * here, largest=False).indices + start).tolist()  # lines 3 to 6
         start += count
     overlaps = box_iou(box[None], candidates.anchors[gathered])[0]
-    threshold = overlaps.mean() + overlaps.std(correction=0)
-    chosen = {i for i, iou in zip(gathered, overlaps.tolist(), strict=True) if iou >= threshold}
+    threshold = overlaps.mean() + overlaps.std(correction=0)  # lines 8 to 10
+    chosen = {i for i, iou in zip(gathered, overlaps.tolist(), strict=True) if iou >= threshold and inside(i)}
     return chosen | {int(box_iou(box[None], candidates.anchors)[0].argmax())}
 
 
@@ -66,6 +69,10 @@ def test_an_anchor_that_two_boxes_want_goes_to_the_one_that_it_covers_best():
     overlaps = box_iou(torch.tensor(boxes), candidates.anchors)
     foreground = assignment.labels[0] == 1
     assert set(assignment.matched[0][foreground].tolist()) == {0, 1}
+    for box, best in enumerate(overlaps.argmax(dim=1).tolist()):
+        assert assignment.matched[0][best] == box
+        foreground[best] = False  # the best of a box is that box's, whatever else it covers
+    assert foreground.sum() >= 10
     assert torch.equal(assignment.matched[0][foreground], overlaps.argmax(dim=0)[foreground])
 
 
@@ -83,3 +90,12 @@ def test_without_boxes_all_is_background_but_for_regions_to_ignore():
     inside = (candidates.anchors[:, :2] >= 0).all(1) & (candidates.anchors[:, 2:] <= 40).all(1)
     assert (assignment.labels[0][inside] == -1).all()
     assert (assignment.labels[0][candidates.centres.amin(dim=1) > 60] == 0).all()
+
+
+def test_the_best_anchor_of_a_box_learns_that_box_though_it_covers_another_better():
+    boxes = [[20.0, 20, 52, 52], [33.0, 33, 39, 39]]  # the second is smaller than any anchor, and inside the first
+    candidates, assignment = assign(boxes)
+    overlaps = box_iou(torch.tensor(boxes), candidates.anchors)
+    best = int(overlaps[1].argmax())
+    assert assignment.labels[0][best] == 1
+    assert assignment.matched[0][best] == 1
