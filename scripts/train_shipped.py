@@ -51,7 +51,7 @@ class Stage:
 _EACH_ONCE = ("--nms-iou", "0.5", "--overlap-penalty", "0")
 STAGES = (
     Stage("general", "general", 448, 60, 0.0014, release=("--refine", "2000")),
-    Stage("pedestrian", _PERSONS, 640, 16, 0.0008, "general", ("--refine", "2000", *_EACH_ONCE)),
+    Stage("pedestrian", _PERSONS, 832, 12, 0.0008, "general", ("--refine", "2000", *_EACH_ONCE)),
     Stage("face", "face", 448, 10, 0.0005, "general", ("--refine", "2000", *_EACH_ONCE)),
 )
 
