@@ -44,6 +44,9 @@ _EDGES = (-16.0, *(float(edge) for edge in range(-8, 4)))
 _BANDS: Bands = tuple(pairwise(_EDGES))
 # Bands cost a dozen more numbers: they are taken if they lower the log loss on other pictures by a thousandth.
 _WORTH_BANDS = 0.999
+# Every curve rises by at least this share of the score's own logit, so that beyond its bands, too, scores that differ
+# are answered apart: with bands the rest of a curve may have nothing left to say (general 7).
+_LEAST_RISE = 0.01
 # The offset may be anything.
 _MAY_NOT_FALL = np.array([1.0, 1.0, 0.0, *(1.0 for _ in _BANDS)])
 # Proposals whose scores are as near as this, in logits, are taken together: thousands of groups in the place of half a
@@ -82,7 +85,9 @@ def _fitted(coverage: Coverage, bands: Bands) -> Curve | None:
         weights = _fit(terms, samples, used)
     low, high, offset, *rises = (round(float(w), 6) for w in weights)
     bent = tuple((*band, rise) for band, rise in zip(bands, rises, strict=True) if rise > 0)
-    return Curve(low, high, offset, bent) if low + high > 0 else None
+    if low + high <= 0 and not bent:
+        return None
+    return Curve(round(low + _LEAST_RISE, 6), round(high + _LEAST_RISE, 6), offset, bent)
 
 
 def _loss_elsewhere(coverage: Coverage, bands: Bands) -> float:
@@ -150,21 +155,25 @@ def _terms(scores: Vector, bands: Bands) -> Vector:
 
 
 def _fit(terms: Vector, samples: _Samples, used: Vector) -> Vector:
-    """(3 + B,): logistic regression by Newton's method, steps halved until the loss falls; 0 for a term not used."""
+    """(3 + B,): logistic regression by Newton's method, steps halved until the loss falls; 0 for a term not used.
+
+    What it finds comes on top of the least rise.
+    """
     columns = terms * used
     plain = np.arange(len(used)) < 2
     pull = np.where(np.arange(len(used)) == 2, 0.0, _PULL)
-    identity = plain * used  # the curve that leaves scores as they are
+    identity = (1 - _LEAST_RISE) * plain * used  # the curve that leaves scores as they are
+    least = _LEAST_RISE * terms[:, :2].sum(axis=1)
 
     def loss_at(weights: Vector) -> float:
-        logits = columns @ weights
+        logits = columns @ weights + least
         likelihood = samples.count * np.logaddexp(0, logits) - samples.covered * logits
         return float(likelihood.sum() + (pull * (weights - identity) ** 2).sum() / 2)
 
     weights = identity
     loss = loss_at(weights)
     for _ in range(_STEPS):
-        chances = 1 / (1 + np.exp(-columns @ weights))
+        chances = 1 / (1 + np.exp(-(columns @ weights + least)))
         gradient = columns.T @ (samples.count * chances - samples.covered) + pull * (weights - identity)
         spread = samples.count * chances * (1 - chances)
         curvature = (columns * spread[:, None]).T @ columns + np.diag(pull)

@@ -2,7 +2,15 @@ import numpy as np
 import pytest
 
 from model.calibration import Calibration, Curve
-from model.evaluation.calibration import _by_curve, _fitted, calibrated, cross_fitted, fit_calibration, fit_curve
+from model.evaluation.calibration import (
+    _LEAST_RISE,
+    _by_curve,
+    _fitted,
+    calibrated,
+    cross_fitted,
+    fit_calibration,
+    fit_curve,
+)
 from model.evaluation.coverage import Coverage
 from model.evaluation.reliability import measure_reliability
 
@@ -54,8 +62,25 @@ def test_a_term_that_would_fall_is_left_out():
     coverage = Coverage(scores, random.random(20_000) < chance, np.arange(20_000) % 9, np.arange(20_000))
     fitted = fit_curve(coverage)
     assert fitted is not None
-    assert fitted.rise_high == 0
-    assert fitted.rise_low > 0
+    assert fitted.rise_high == _LEAST_RISE
+    told = _by_curve(np.array([0.1, 0.3, 0.5, 0.9], dtype=np.float32), fitted)
+    np.testing.assert_allclose(told[:2], [0.1, 0.3], atol=0.03)
+    assert 0 < told[3] - told[2] < 0.05
+
+
+def test_where_the_bands_say_all_the_curve_rises_beyond_them_too():
+    random = np.random.default_rng(0)
+    logits = random.uniform(-7, 6, 20_000)
+    bands = 1.5 * logits.clip(-4, -2) + 2.0 * logits.clip(0, 2)
+    chance = 1 / (1 + np.exp(3 - bands + 0.05 * logits))  # between and beyond them it falls a little
+    scores = (1 / (1 + np.exp(-logits))).astype(np.float32)
+    coverage = Coverage(scores, random.random(20_000) < chance, np.arange(20_000) % 9, np.arange(20_000))
+    fitted = fit_curve(coverage)
+    assert fitted is not None
+    assert fitted.bands
+    assert measure_reliability(_by_curve(scores, fitted), coverage.covered).error < 0.01
+    told = _by_curve(np.array([0.99, 0.993, 0.996], dtype=np.float32), fitted)
+    assert told[0] < told[1] < told[2]
 
 
 def test_scores_that_tell_without_fault_or_hardly_differ_still_give_a_finite_curve():
