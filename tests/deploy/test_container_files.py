@@ -49,12 +49,12 @@ def test_the_balancer_is_more_patient_than_the_service():
 
 def test_one_port_everywhere():
     ports = (
-        found(r'"--port", "(\d+)"', "Dockerfile")
+        found(r"RPN_PORT=(\d+)$", "Dockerfile")
         | found(r"^EXPOSE (\d+)$", "Dockerfile")
-        | found(r"'127\.0\.0\.1', (\d+), timeout", "Dockerfile")
         | found(r"proposals:(\d+) resolvers", "deploy/haproxy.cfg")
     )
     assert ports == {"8000"}
+    assert found(r"'127\.0\.0\.1', int\(e\['(\w+)'\]\), timeout", "Dockerfile") == {"RPN_PORT"}
 
 
 def test_the_index_of_cpu_builds_is_for_the_installer_to_name(monkeypatch: pytest.MonkeyPatch):
