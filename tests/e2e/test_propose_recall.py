@@ -61,7 +61,10 @@ def recalled(annotations: Path, proposals: list[dict[str, object]]) -> tuple[flo
     return float(evaluation.eval["recall"][:, 0, 0, 0].mean()), len(truth["annotations"])
 
 
-def test_the_recall_of_the_json_is_the_recall_that_eval_says(annotations: Path, capsys: pytest.CaptureFixture[str]):
+def test_the_recall_of_the_json_is_the_recall_that_eval_says(
+    annotations: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("RPN_PRECISION", "fp32")  # as `rpn eval` computes; a CPU may serve in int8
     said = evaluated(annotations)
     theirs, boxes = recalled(annotations, written(annotations, capsys))
     assert 0 < said < 1
