@@ -125,8 +125,7 @@ def test_the_cpu_is_the_cpu_whichever_number_it_is_given(predictor: Predictor, t
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_cuda_agrees_with_the_cpu(predictor: Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
+def test_cuda_agrees_with_the_cpu(predictor: Predictor, tmp_path: Path):
     other = Predictor.load(tmp_path / "tiny.safetensors", device="cuda", precision="fp32")
     items = [place(predictor, seed) for seed in range(4)]
     for cpu, cuda in zip(predict(predictor, items), predict(other, items), strict=True):
