@@ -6,7 +6,6 @@ Made by a process of its own ahead of the one that serves, they spare this one i
 import errno
 import os
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from model.checkpoints.checkpoint import QUANTIZATION, Checkpoint, load_checkpoint
@@ -52,7 +51,7 @@ def _convert(checkpoint: Checkpoint, path: Path) -> dict[str, Graphs]:
         from model.network.quantized_graph import quantize
 
         try:
-            integers = replace(graphs, convolutions=quantize(graphs.convolutions, checkpoint.quantization))
+            integers = quantize(graphs, checkpoint.quantization)
         except ConfigError as error:
             raise CheckpointError(f"{path}: {error}") from error
         made[_kept_as(checkpoint.digest, _INTEGERS)] = integers

@@ -1,4 +1,4 @@
-"""What a network's convolutions read, so that they can be computed in 8-bit integers."""
+"""What a network's layers read, so that they can be computed in 8-bit integers."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,9 +15,9 @@ Range = tuple[float, float]
 class Quantization:
     """Post-training quantization, per tensor for what is read and per output channel for weights (Jacob et al. 2018).
 
-    ``input_ranges``: for each convolution, by its name within backbone, head and second stage, the lowest and the
-    highest value that it reads on a usual photograph. What goes beyond is clipped. The weights' own ranges are theirs
-    to tell.
+    ``input_ranges``: for each convolution and the second stage's large layers, by their names within backbone, head and
+    second stage, the lowest and the highest value that it reads on a usual photograph. What goes beyond is clipped. The
+    weights' own ranges are theirs to tell.
 
     Raises:
         ConfigError: a range is not finite, or upside down.
@@ -27,7 +27,7 @@ class Quantization:
 
     def __post_init__(self) -> None:
         if not self.input_ranges:
-            raise ConfigError("quantization: no convolution has a range")
+            raise ConfigError("quantization: no layer has a range")
         for name, (low, high) in self.input_ranges.items():
             with np.errstate(over="ignore"):
                 narrow, wide = np.float32(low), np.float32(high)  # as they are computed with

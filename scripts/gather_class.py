@@ -2,9 +2,11 @@
 
     python scripts/gather_class.py OUT --base pedestrian --add general --class person --only 'coco_*'
 
-OUT holds the base's pictures and boxes, and of the other's train split the pictures that show the class, with the boxes
-of that class alone. What the base names in any split is not taken again: a picture in train and val would flatter. The
-pictures are linked. So were the photographs put together that weights/pedestrian.safetensors was last trained on.
+OUT holds the base's pictures and boxes, and of the other's train split the pictures that show the class, with the
+boxes of that class alone; with ``--background PATTERN`` those that show none of it, too, in which all is background:
+it is for pictures whose boxes of the class are exhaustive. What the base names in any split is not taken again: a
+picture in train and val would flatter. The pictures are linked. So were the photographs put together that pedestrian
+was last trained on.
 """
 
 import argparse
@@ -20,10 +22,13 @@ _SPLITS = ("train", "val")
 Content = Mapping[str, Any]
 
 
-def gathered(base: Content, other: Content, name: str, *, only: str, taken: set[str]) -> dict[str, Any]:
+def gathered(
+    base: Content, other: Content, name: str, *, only: str, taken: set[str], background: str = ""
+) -> dict[str, Any]:
     """The base's records and those of the other that show the class, numbered anew; names in ``taken`` are left out.
 
-    ``only``: a pattern, as in `fnmatch`, that a file's name has to match.
+    ``only``: a pattern, as in `fnmatch`, that a file's name has to match; ``background``: one for pictures that have no
+    box of the class, not even one to ignore, which are taken as well.
 
     Raises:
         ValueError: one of both has no such class.
@@ -31,11 +36,13 @@ def gathered(base: Content, other: Content, name: str, *, only: str, taken: set[
     ours, theirs = _class_id(base, name), _class_id(other, name)
     boxes = [box for box in other["annotations"] if box["category_id"] == theirs]
     shown = {box["image_id"] for box in boxes if not box.get("iscrowd")}
-    pictures = [
-        picture
-        for picture in other["images"]
-        if picture["id"] in shown and picture["file_name"] not in taken and fnmatchcase(picture["file_name"], only)
-    ]
+    hinted = {box["image_id"] for box in boxes}
+
+    def wanted(picture: Content) -> bool:
+        patterns = [only] if picture["id"] in shown else [] if picture["id"] in hinted else [background]
+        return picture["file_name"] not in taken and any(fnmatchcase(picture["file_name"], p) for p in patterns)
+
+    pictures = [picture for picture in other["images"] if wanted(picture)]
     images, annotations = list(base["images"]), list(base["annotations"])
     first_image = 1 + max((image["id"] for image in images), default=0)
     first_box = 1 + max((box["id"] for box in annotations), default=0)
@@ -57,11 +64,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--add", type=Path, required=True, help="a folder of the same layout")
     parser.add_argument("--class", dest="name", required=True, help="the class that is taken, by its name in both")
     parser.add_argument("--only", default="*", metavar="PATTERN", help="only pictures whose file names match")
+    parser.add_argument("--background", default="", metavar="PATTERN", help="and those without it that match this")
     given = parser.parse_args(arguments)
     base = {split: _read(given.base / f"{split}.json") for split in _SPLITS}
     named = {image["file_name"] for content in base.values() for image in content["images"]}
     try:
-        train = gathered(base["train"], _read(given.add / "train.json"), given.name, only=given.only, taken=named)
+        train = gathered(
+            base["train"],
+            _read(given.add / "train.json"),
+            given.name,
+            only=given.only,
+            taken=named,
+            background=given.background,
+        )
         (given.out / "images").mkdir(parents=True)
     except (ValueError, OSError) as error:
         sys.exit(f"gather_class.py: {error}")

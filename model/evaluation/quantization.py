@@ -91,7 +91,7 @@ def measure_integers(
     from model.openvino_execution import OpenVINOExecution
 
     graphs = convert(restore_network(checkpoint, path))
-    integers = replace(graphs, convolutions=quantize(graphs.convolutions, quantization))
+    integers = quantize(graphs, quantization)
     execution = OpenVINOExecution(checkpoint.config, integers, "int8", 1, None)
     return evaluate(Predictor(execution, replace(checkpoint, calibration=None), "cpu"), pictures)
 

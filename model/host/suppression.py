@@ -24,6 +24,10 @@ BoolArray = npt.NDArray[np.bool_]
 # the largest bounds the memory.
 _FIRST_TURN = 128
 _LARGEST_TURN = 1024
+# Where only so many are wanted, one turn of a few more is often all it takes: with a limit of 150, 0.06 ms in the place
+# of 0.17. A turn costs as much as its steps at least, and beyond some hundred boxes more than what it spares.
+_BEYOND_LIMIT = 1.25
+_FIRST_TURNS = (64, 256)
 # From so many pairs on it pays to look at the top edges before gathering whole boxes.
 _MANY_PAIRS = 4000
 # Groups lie side by side, in float64, further apart than any canvas is wide.
@@ -44,7 +48,7 @@ def suppress(
     """
     pairing = _Pairing(boxes, groups, iou)
     count = boxes.shape[1]
-    stop = min(_FIRST_TURN * scenes, count)
+    stop = min(_first_turn(limit) * scenes, count)
     survivors = _settle(np.arange(stop), *pairing.within(np.arange(stop)))
     while stop < count and (limit is None or len(survivors) <= limit):
         start, stop = stop, min(stop + min(2 * stop, _LARGEST_TURN * scenes), count)
@@ -54,6 +58,13 @@ def suppress(
         turn = turn[~taken]
         survivors = np.concatenate((survivors, _settle(turn, *pairing.within(turn))))
     return survivors
+
+
+def _first_turn(limit: int | None) -> int:
+    if limit is None:
+        return _FIRST_TURN
+    fewest, most = _FIRST_TURNS
+    return min(max(fewest, int(limit * _BEYOND_LIMIT)), most)
 
 
 class _Pairing:

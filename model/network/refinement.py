@@ -38,7 +38,7 @@ class RefinementHead(nn.Module):
         self.strides = strides
         self.narrow = nn.Conv2d(in_channels, config.channels, kernel_size=1)
         # Beside the features: the first stage's logit, and the box's width and height as a share of the canvas.
-        self.fc1 = nn.Linear(config.grid**2 * config.channels + 3, config.hidden)
+        self.fc1 = SampleLayer(config.grid**2 * config.channels, 3, config.hidden)
         self.fc2 = nn.Linear(config.hidden, config.hidden)
         self.objectness = nn.Linear(config.hidden, 1)
         self.bbox_pred = nn.Linear(config.hidden, 4)
@@ -79,10 +79,7 @@ class RefinementHead(nn.Module):
         shapes = ((boxes[:, 2:] - boxes[:, :2]).clamp(min=1) / canvas).log()
         sampled = self._sample(table, maps, boxes, pictures, count)
         beside = torch.cat([logits[:, None].to(sampled), shapes.to(sampled)], dim=1)
-        # In two, for three columns more than a whole number of vectors would slow down the whole product.
-        of_samples, of_rest = self.fc1.weight[:, : sampled.shape[1]], self.fc1.weight[:, sampled.shape[1] :]
-        hidden = F.relu(F.linear(sampled, of_samples, self.fc1.bias) + F.linear(beside, of_rest))
-        hidden = F.relu(self.fc2(hidden))
+        hidden = F.relu(self.fc2(F.relu(self.fc1(sampled, beside))))
         return self.objectness(hidden).squeeze(-1), self.bbox_pred(hidden) * self.units
 
     def _sample(self, table: Tensor, maps: Tensor, boxes: Tensor, pictures: Tensor, count: int) -> Tensor:
@@ -132,18 +129,37 @@ def as_table(levels: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
     return table, torch.tensor([level.shape[1:3] for level in levels])
 
 
+class SampleLayer(nn.Module):
+    """The second stage's first layer: of a box's samples, and of a few figures that are told beside them.
+
+    One weight for both, but two products: columns beyond a whole number of vectors would slow down the large one, and
+    that one alone can be computed in 8-bit integers.
+    """
+
+    def __init__(self, samples: int, beside: int, out: int) -> None:
+        super().__init__()
+        whole = nn.Linear(samples + beside, out)
+        self.weight, self.bias = whole.weight, whole.bias
+        self.samples = samples
+
+    def forward(self, sampled: Tensor, beside: Tensor) -> Tensor:
+        """(M, out) of (M, samples) and (M, beside)."""
+        of_samples, of_rest = self.weight[:, : self.samples], self.weight[:, self.samples :]
+        return F.linear(sampled, of_samples, self.bias) + F.linear(beside, of_rest)
+
+
 class SecondStage(nn.Module):
     """All of the second stage on one picture's boxes, as one graph of operations that another runtime can take over."""
 
     def __init__(self, head: RefinementHead) -> None:
         super().__init__()
-        self.head = head
+        self.refinement = head
 
     def forward(self, table: Tensor, maps: Tensor, boxes: Tensor, logits: Tensor) -> tuple[Tensor, Tensor]:
         """The logits (M,) that count in the end, and the moved boxes (M, 4), of what `RefinementHead.judge` takes."""
         pictures = torch.zeros_like(logits, dtype=torch.int64)
-        new_logits, deltas = self.head.judge(table, maps, boxes, pictures, logits)
-        return new_logits + self.head.config.first_weight * logits, decode_deltas(deltas, boxes)
+        new_logits, deltas = self.refinement.judge(table, maps, boxes, pictures, logits)
+        return new_logits + self.refinement.config.first_weight * logits, decode_deltas(deltas, boxes)
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,5 +34,5 @@ def test_a_range_that_is_none_names_its_convolution(range_: tuple[float, float])
 def test_another_document_is_refused(document: Any):
     with pytest.raises(ConfigError, match="not a table of ranges"):
         Quantization.from_dict(document)
-    with pytest.raises(ConfigError, match="no convolution has a range"):
+    with pytest.raises(ConfigError, match="no layer has a range"):
         Quantization({})

@@ -65,6 +65,13 @@ def test_without_a_pattern_all_are_taken(folders: Path):
     assert names == ["a.jpg", "new.jpg", "other.png"]
 
 
+def test_background_is_what_has_no_box_of_it_not_even_one_to_ignore(folders: Path):
+    run(folders, "--only", "new*", "--background", "c*.jpg")
+    _, cat, new = read_annotations(folders / "out", split="train")
+    assert (cat.path.name, new.path.name) == ("cat.jpg", "new.jpg"), "crowd.jpg has a box to ignore"
+    assert (len(cat.boxes), len(cat.ignored)) == (0, 0)
+
+
 def test_what_cannot_be_done_is_one_line(folders: Path):
     with pytest.raises(SystemExit, match="no class 'dog' among person"):
         run(folders, "--class", "dog")

@@ -1,10 +1,12 @@
 """What is recorded is what convolutions have read."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor, nn
 
-from model.config import ModelConfig
+from model.config import ModelConfig, RefinementConfig
 from model.errors import ConfigError
 from model.network.convolutions import Convolutions
 from model.network.input_ranges import recorded_ranges
@@ -50,6 +52,20 @@ def test_every_convolution_has_one_but_that_which_reads_the_picture(network: Pro
     assert len(set(convolutions) - found) == 1
 
 
+def test_of_the_second_stage_the_two_layers_with_most_products_have_one(tiny_config: ModelConfig):
+    network = build_network(replace(tiny_config, refinement=RefinementConfig(proposals=50, hidden=16))).eval()
+    assert network.refinement is not None
+    pixels = torch.zeros(1, 64, 96, 3, dtype=torch.uint8)
+    with torch.no_grad(), recorded_ranges(network) as ranges:
+        scored = network(pixels, torch.tensor([[96.0, 64.0]]))
+        none, some = torch.zeros(0, 4), torch.tensor([[0.0, 0, 40, 30], [8, 8, 20, 60]])
+        for boxes in (none, some):  # a picture may have none
+            pictures = torch.zeros(len(boxes), dtype=torch.int64)
+            network.refinement(scored.features, boxes, pictures, torch.zeros(len(boxes)))
+    found = {name for name in ranges.quantization().input_ranges if name.startswith("refinement")}
+    assert found == {"refinement.fc1", "refinement.fc2"}
+
+
 def test_what_reads_one_value_alone_has_none(network: ProposalNetwork):
     with torch.no_grad():
         network.rpn.head.conv[0][0].weight.zero_()
@@ -66,5 +82,5 @@ def test_what_runs_afterwards_is_not_recorded_and_nothing_is_no_answer(network: 
         pass
     with torch.no_grad():
         Convolutions(network)(torch.randn(1, 64, 64, 3))
-    with pytest.raises(ConfigError, match="no convolution has a range"):
+    with pytest.raises(ConfigError, match="no layer has a range"):
         ranges.quantization()

@@ -1,5 +1,6 @@
-"""A graph of integers computes nearly what it computed before, on what it has ranges for."""
+"""Graphs of integers compute nearly what they computed before, on what they have ranges for."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -8,14 +9,16 @@ import pytest
 import torch
 from torch import nn
 
-from model.config import ModelConfig
+from model.config import ModelConfig, RefinementConfig
 from model.errors import ConfigError
+from model.host.graphs import Graphs
 from model.host.openvino_core import core
 from model.network.convolutions import Convolutions
 from model.network.input_ranges import recorded_ranges
 from model.network.network import build_network
 from model.network.openvino_graphs import convert
 from model.network.quantized_graph import _module, quantize
+from model.network.refinement import as_table
 from model.quantization import Quantization
 from model.structures import FloatArray
 
@@ -26,8 +29,8 @@ def picture() -> FloatArray:
     return np.random.default_rng(0).normal(size=(1, 96, 64, 3)).astype(np.float32)
 
 
-def measured(config: ModelConfig) -> tuple[Any, Quantization]:
-    """A network's graph, and the ranges of one picture."""
+def measured(config: ModelConfig) -> tuple[Graphs, Quantization]:
+    """A network's graphs, and the ranges of one picture."""
     network = build_network(config).eval()
     with torch.no_grad():
         for layer in (network.rpn.head.conv[0][0], network.rpn.head.cls_logits, network.rpn.head.bbox_pred):
@@ -36,14 +39,25 @@ def measured(config: ModelConfig) -> tuple[Any, Quantization]:
             if isinstance(module, nn.Conv2d) and module.bias is not None:
                 module.bias.normal_(0, 0.1)  # nor does it compute a chain of integers without any, as none is trained
     with torch.no_grad(), recorded_ranges(network) as ranges:
-        Convolutions(network)(torch.from_numpy(picture()))
-    return convert(network).convolutions, ranges.quantization()
+        found = Convolutions(network)(torch.from_numpy(picture()))
+        if network.refinement is not None:
+            table, maps = as_table(found[2 * len(network.backbone.strides) :])
+            boxes, logits = (torch.from_numpy(array) for array in boxes_and_logits())
+            network.refinement.judge(table, maps, boxes, torch.zeros(len(boxes), dtype=torch.int64), logits)
+    return convert(network), ranges.quantization()
 
 
-def compute(graph: Any) -> list[FloatArray]:
+def compute(graph: Any, given: Sequence[FloatArray] | None = None) -> list[FloatArray]:
     compiled = core().compile_model(graph, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-    found = compiled([picture()])
+    found = compiled([picture()] if given is None else list(given))
     return [np.array(found[port]) for port in compiled.outputs]
+
+
+def boxes_and_logits(count: int = 200) -> tuple[FloatArray, FloatArray]:
+    random = np.random.default_rng(1)
+    corners = random.uniform(0, 40, (count, 2))
+    boxes = np.concatenate([corners, corners + random.uniform(4, 50, (count, 2))], axis=1)
+    return boxes.astype(np.float32), random.normal(size=count).astype(np.float32)
 
 
 def kinds(graph: Any) -> list[str]:
@@ -53,8 +67,8 @@ def kinds(graph: Any) -> list[str]:
 @pytest.mark.parametrize("architecture", ["regnet_x_400mf_fpn", "resnet18_fpn"])
 def test_it_computes_nearly_the_same(tiny_config: ModelConfig, architecture: str):
     config = replace(tiny_config, backbone=replace(tiny_config.backbone, name=architecture))
-    graph, quantization = measured(config)
-    before, after = compute(graph), compute(quantize(graph, quantization))
+    graphs, quantization = measured(config)
+    before, after = compute(graphs.convolutions), compute(quantize(graphs, quantization).convolutions)
     for floats, integers in zip(before, after, strict=True):
         # A wrong scale, zero or channel is off by as much as there is, sums that overflow 16 bits by a sixth of it.
         assert np.linalg.norm(integers - floats) < 0.1 * np.linalg.norm(floats)
@@ -62,10 +76,10 @@ def test_it_computes_nearly_the_same(tiny_config: ModelConfig, architecture: str
 
 
 def test_weights_are_stored_as_bytes_and_the_graph_that_was_given_is_left_as_it_is(tiny_config: ModelConfig):
-    graph, quantization = measured(tiny_config)
-    before = kinds(graph)
-    made = quantize(graph, quantization)
-    assert kinds(graph) == before
+    graphs, quantization = measured(tiny_config)
+    before = kinds(graphs.convolutions)
+    made = quantize(graphs, quantization).convolutions
+    assert kinds(graphs.convolutions) == before
     assert "FakeQuantize" not in before
     convolutions = [o for o in made.get_ordered_ops() if o.get_type_name() in ("Convolution", "GroupConvolution")]
     bytes_ = [o for o in convolutions if o.input_value(1).get_node().get_type_name() == "Multiply"]
@@ -80,15 +94,41 @@ def test_weights_are_stored_as_bytes_and_the_graph_that_was_given_is_left_as_it_
 
 
 def test_what_has_no_range_stays_in_floating_point(tiny_config: ModelConfig):
-    graph, quantization = measured(tiny_config)
+    graphs, quantization = measured(tiny_config)
+    graph = graphs.convolutions
     name, range_ = next((n, r) for n, r in quantization.input_ranges.items() if n.startswith("head.cls"))
-    made = quantize(graph, Quantization({name: range_}))
+    made = quantize(graphs, Quantization({name: range_})).convolutions
     levels = len(compute(graph)) // 2
     assert kinds(made).count("FakeQuantize") == levels, "its map of each level"
     for floats, integers in zip(compute(graph)[levels:], compute(made)[levels:], strict=True):
         np.testing.assert_allclose(floats, integers, atol=0.05 * np.abs(floats).max())
-    with pytest.raises(ConfigError, match=r"quantization: another\.network is no convolution of this network"):
-        quantize(graph, Quantization({name: range_, "another.network": (0.0, 1.0)}))
+    with pytest.raises(ConfigError, match=r"quantization: another\.network is no layer of this network"):
+        quantize(graphs, Quantization({name: range_, "another.network": (0.0, 1.0)}))
+
+
+def test_the_second_stage_computes_nearly_the_same(tiny_config: ModelConfig):
+    config = replace(tiny_config, refinement=RefinementConfig(proposals=200, hidden=64))
+    graphs, quantization = measured(config)
+    made = quantize(graphs, quantization)
+    assert kinds(graphs.refinement).count("FakeQuantize") == 0
+    assert kinds(made.refinement).count("FakeQuantize") == 2
+    levels = len(graphs.strides)
+    features = [torch.from_numpy(level) for level in compute(graphs.convolutions)[2 * levels :]]
+    table, maps = (tensor.numpy() for tensor in as_table(features))
+    given = (table, maps, *boxes_and_logits())
+    floats, integers = compute(graphs.refinement, given), compute(made.refinement, given)
+    first_logits = config.refinement.first_weight * given[3]  # which are added in the end, and would hide what is not
+    new, new_in_integers = floats[0] - first_logits, integers[0] - first_logits
+    assert np.linalg.norm(new_in_integers - new) < 0.05 * np.linalg.norm(new)
+    assert not np.array_equal(new, new_in_integers)
+    np.testing.assert_allclose(floats[1], integers[1], atol=0.5)
+
+
+def test_a_quantization_from_before_leaves_the_second_stage_in_floating_point(tiny_config: ModelConfig):
+    graphs, quantization = measured(replace(tiny_config, refinement=RefinementConfig(proposals=200, hidden=64)))
+    older = {name: range_ for name, range_ in quantization.input_ranges.items() if not name.startswith("refinement")}
+    assert len(older) == len(quantization.input_ranges) - 2
+    assert kinds(quantize(graphs, Quantization(older)).refinement) == kinds(graphs.refinement)
 
 
 @pytest.mark.parametrize("range_", [(0.0, 2.0), (-3.0, 1.0), (-0.5, 4.0)])

@@ -2,7 +2,7 @@ import torch
 from torchvision.ops import roi_align
 
 from model.config import RefinementConfig
-from model.network.refinement import RefinementHead, as_table
+from model.network.refinement import RefinementHead, SampleLayer, as_table
 
 STRIDES = (8, 16, 32)
 MAPS = ((40, 48), (20, 24), (10, 12))
@@ -72,3 +72,10 @@ def test_no_boxes_are_no_answers():
 def test_an_untrained_head_hardly_moves_a_box():
     _, deltas = head()(maps(channels=6), torch.tensor([[10.0, 20, 90, 70]]), torch.tensor([0]), torch.zeros(1))
     assert deltas.abs().max() < 0.01
+
+
+def test_the_first_layer_is_one_product_of_samples_and_what_is_beside_them():
+    layer, sampled, beside = SampleLayer(12, 3, 5), torch.randn(4, 12), torch.randn(4, 3)
+    whole = torch.nn.functional.linear(torch.cat([sampled, beside], dim=1), layer.weight, layer.bias)
+    torch.testing.assert_close(layer(sampled, beside), whole)
+    assert set(layer.state_dict()) == {"weight", "bias"}, "the names that older checkpoints have"
