@@ -30,6 +30,8 @@ _REPOSITORY = Path(__file__).parents[1]
 # Persons are few in the pedestrian set, and three times as many pictures of them helped more than any setting
 # (docs/training.md): general's photographs that show one are taken in.
 _PERSONS = "persons"
+# And of those without a person the ones of VOC, which names every person: COCO's by these names all show one.
+_WITHOUT_PERSONS = "voc*"
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +138,7 @@ def _commands(given: argparse.Namespace, machine: Machine) -> Iterator[list[str]
 def _gather(data: Path, out: Path) -> list[str]:
     script = str(_REPOSITORY / "scripts" / "gather_class.py")
     folders = ["--base", str(data / "pedestrian"), "--add", str(data / "general")]
-    return [sys.executable, script, str(out), *folders, "--class", "person"]
+    return [sys.executable, script, str(out), *folders, "--class", "person", "--background", _WITHOUT_PERSONS]
 
 
 def _train(stage: Stage, machine: Machine, data: Path, out: Path) -> list[str]:
