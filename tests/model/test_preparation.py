@@ -51,7 +51,7 @@ def test_what_is_prepared_is_not_prepared_again(checkpoint: Path, tmp_path: Path
     from model.network import openvino_graphs
 
     monkeypatch.setattr(openvino_graphs, "convert", lambda network: pytest.fail("converted again"))
-    assert Predictor.load(checkpoint, device="cpu", cache=cache).runtime == "openvino fp32"
+    assert Predictor.load(checkpoint, device="cpu", precision="fp32", cache=cache).runtime == "openvino fp32"
 
 
 def test_integers_are_prepared_beside_floats(checkpoint: Path, quantized: Path, tmp_path: Path):
@@ -70,9 +70,7 @@ def test_integers_are_prepared_beside_floats(checkpoint: Path, quantized: Path, 
     foreign = quantized.with_name("foreign.safetensors")
     ranges = Quantization({"another.network": (0.0, 1.0)})
     save_checkpoint(replace(load_checkpoint(quantized), quantization=ranges), foreign)
-    with pytest.raises(
-        CheckpointError, match=r"foreign\.safetensors: quantization: another\.network is no convolution"
-    ):
+    with pytest.raises(CheckpointError, match=r"foreign\.safetensors: quantization: another\.network is no layer"):
         prepare(foreign, cache)
     assert Predictor.load(quantized, device="cpu", precision="int8", cache=cache).runtime == "openvino int8"
     assert Predictor.load(quantized, device="cpu", precision="fp32", cache=cache).runtime == "openvino fp32"

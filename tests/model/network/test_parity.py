@@ -21,6 +21,8 @@ PAIRS = [
     ("rpn_mobilenet_v3_large_320_fpn", "fasterrcnn_mobilenet_v3_large_320_fpn", 0),
     ("rpn_mobilenet_v3_large_320_fpn", "fasterrcnn_mobilenet_v3_large_320_fpn", 1),
 ]
+# Of a score, at most 1.
+_LAST_BITS = 2e-7
 # (height, width, pictures)
 SHAPES = [(320, 320, 2), (256, 416, 3), (320, 480, 1), (224, 352, 2)]
 
@@ -52,9 +54,13 @@ def test_proposals_are_those_of_torchvision(ours: str, theirs: str, seed: int, t
 
 
 def in_order(boxes: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-    """The boxes as they are ranked, but from left to right where float32 gives several one score: torch.sort and
-    torch.topk leave such in no particular order."""
-    return boxes[np.lexsort((boxes[:, 0].numpy(), -scores.numpy()))]
+    """The boxes as they are ranked, but from left to right where float32 cannot tell scores apart.
+
+    torch.sort and torch.topk leave such in no particular order, and the last bit of torch's sigmoid, by which
+    torchvision ranks, depends on a score's place among the others.
+    """
+    groups = np.concatenate([[0], (np.diff(scores.numpy()) < -_LAST_BITS).cumsum()])
+    return boxes[np.lexsort((boxes[:, 0].numpy(), groups))]
 
 
 def spread(peer: torch.nn.Module) -> None:

@@ -106,7 +106,7 @@ def test_it_finds_what_it_has_learnt_and_names_it(learnt: Path):
 
 def test_the_rpn_alone_proposes_as_the_one_within_the_detector(learnt: Path, tiny_config: ModelConfig):
     detector = load_detector(learnt / DETECTOR, device="cpu")
-    predictor = Predictor.load(learnt / PROPOSALS, device="cpu")
+    predictor = Predictor.load(learnt / PROPOSALS, device="cpu", precision="fp32")
     scenes = read_annotations(learnt.parent / "data" / "train.json")[:3]
     dataset = CanvasDataset(scenes, tiny_config.input)
     samples = [dataset[i, 0] for i in range(3)]
