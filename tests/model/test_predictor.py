@@ -18,6 +18,7 @@ from model.structures import ImageSize, PixelArray, Placement, Proposals, Select
 from tests.scenes import draw_scene
 
 ALL = Selection(top_n=1000)
+NEEDS_BF16 = pytest.mark.skipif(not multiplies_bf16("cpu"), reason="needs a processor that multiplies bf16")
 
 
 @pytest.fixture
@@ -54,7 +55,9 @@ def assert_same_up_to_ties(found: Proposals, expected: Proposals) -> None:
         left.remove(match)
 
 
-def test_batch_equals_single_in_any_company(predictor: Predictor):
+@pytest.mark.parametrize("precision", ["fp32", pytest.param("bf16", marks=NEEDS_BF16)])
+def test_batch_equals_single_in_any_company(predictor: Predictor, precision: str, tmp_path: Path):
+    predictor = Predictor.load(tmp_path / "tiny.safetensors", device="cpu", precision=precision)
     items = [place(predictor, seed, height=height) for seed, height in enumerate([120, 112, 120, 118, 115, 120, 113])]
     assert len({placement.canvas for _, placement in items}) == 1
     assert len({placement.content for _, placement in items}) > 1, "the padding must differ within the batch"
