@@ -36,13 +36,15 @@ def gathered(
     ours, theirs = _class_id(base, name), _class_id(other, name)
     boxes = [box for box in other["annotations"] if box["category_id"] == theirs]
     shown = {box["image_id"] for box in boxes if not box.get("iscrowd")}
-    hinted = {box["image_id"] for box in boxes}
-
-    def wanted(picture: Content) -> bool:
-        patterns = [only] if picture["id"] in shown else [] if picture["id"] in hinted else [background]
-        return picture["file_name"] not in taken and any(fnmatchcase(picture["file_name"], p) for p in patterns)
-
-    pictures = [picture for picture in other["images"] if wanted(picture)]
+    without = {picture["id"] for picture in other["images"]} - {box["image_id"] for box in boxes}
+    patterns = dict.fromkeys(without, background) | dict.fromkeys(shown, only)
+    pictures = [
+        picture
+        for picture in other["images"]
+        if picture["id"] in patterns
+        and picture["file_name"] not in taken
+        and fnmatchcase(picture["file_name"], patterns[picture["id"]])
+    ]
     images, annotations = list(base["images"]), list(base["annotations"])
     first_image = 1 + max((image["id"] for image in images), default=0)
     first_box = 1 + max((box["id"] for box in annotations), default=0)
