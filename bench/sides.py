@@ -11,6 +11,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,7 @@ from model.allocator import keep_freed_memory
 from model.checkpoints.checkpoint import load_checkpoint
 from model.checkpoints.restore import restore_network
 from model.config import SelectionConfig
+from model.cores import usable_cores
 from model.cuda_graphs import CUDAGraphRecorder
 from model.device_execution import ROUNDS
 from model.host import selection
@@ -74,7 +76,10 @@ def torchvision_placed(arguments: argparse.Namespace) -> tuple[Go, Facts]:
 
 
 def our_side(arguments: argparse.Namespace) -> tuple[Go, Facts]:
-    """Our `Predictor`, as the service loads it, from upright pictures: resizing is in it, as in torchvision's."""
+    """Our `Predictor`, as the service loads it, from upright pictures: resizing is in it, as in torchvision's.
+
+    And on all cores, as torch resizes, and as a service does, whose threads decode and resize pictures side by side.
+    """
     keep_freed_memory()
     predictor = Predictor.load(
         arguments.weights, device=arguments.device, precision=arguments.precision, runtime=arguments.runtime
@@ -82,9 +87,10 @@ def our_side(arguments: argparse.Namespace) -> tuple[Go, Facts]:
     pictures = _pictures(arguments.batch)
     placements = [predictor.input_rule.place(ImageSize(*picture.size)) for picture in pictures]
     selections = [Selection(top_n=predictor.max_top_n)] * len(pictures)
+    threads = ThreadPoolExecutor(usable_cores())
 
     def propose() -> object:
-        pixels = np.stack([draw_on_canvas(*pair) for pair in zip(pictures, placements, strict=True)])
+        pixels = np.stack(list(threads.map(draw_on_canvas, pictures, placements)))
         return predictor.predict(pixels, placements, selections)
 
     return propose, {}

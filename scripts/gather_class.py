@@ -3,10 +3,11 @@
     python scripts/gather_class.py OUT --base pedestrian --add general --class person --only 'coco_*'
 
 OUT holds the base's pictures and boxes, and of the other's train split the pictures that show the class, with the
-boxes of that class alone; with ``--background PATTERN`` those that show none of it, too, in which all is background:
-it is for pictures whose boxes of the class are exhaustive. What the base names in any split is not taken again: a
-picture in train and val would flatter. The pictures are linked. So were the photographs put together that pedestrian
-was last trained on.
+boxes of that class alone; with ``--background PATTERN`` those that show none of it, too, in which all is background: it
+is for pictures whose boxes of the class are exhaustive. With ``--without person`` these are the pictures that show no
+person, and the other need not know the class at all: where nobody is there is no face. What the base names in any split
+is not taken again: a picture in train and val would flatter. The pictures are linked. So were the photographs put
+together that pedestrian and face were last trained on.
 """
 
 import argparse
@@ -23,21 +24,22 @@ Content = Mapping[str, Any]
 
 
 def gathered(
-    base: Content, other: Content, name: str, *, only: str, taken: set[str], background: str = ""
+    base: Content, other: Content, name: str, *, only: str, taken: set[str], background: str = "", without: str = ""
 ) -> dict[str, Any]:
     """The base's records and those of the other that show the class, numbered anew; names in ``taken`` are left out.
 
     ``only``: a pattern, as in `fnmatch`, that a file's name has to match; ``background``: one for pictures that have no
-    box of the class, not even one to ignore, which are taken as well.
+    box of the class, or else of the class ``without``, not even one to ignore, which are taken as well.
 
     Raises:
-        ValueError: one of both has no such class.
+        ValueError: the base has no such class, or the other not that one which its pictures are told by.
     """
-    ours, theirs = _class_id(base, name), _class_id(other, name)
-    boxes = [box for box in other["annotations"] if box["category_id"] == theirs]
+    ours = _class_id(base, name)
+    absent = _boxes_of(other, without or name)
+    boxes = [] if without and not _knows(other, name) else _boxes_of(other, name)
     shown = {box["image_id"] for box in boxes if not box.get("iscrowd")}
-    without = {picture["id"] for picture in other["images"]} - {box["image_id"] for box in boxes}
-    patterns = dict.fromkeys(without, background) | dict.fromkeys(shown, only)
+    empty = {picture["id"] for picture in other["images"]} - {box["image_id"] for box in (*absent, *boxes)}
+    patterns = dict.fromkeys(empty, background) | dict.fromkeys(shown, only)
     pictures = [
         picture
         for picture in other["images"]
@@ -67,7 +69,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--class", dest="name", required=True, help="the class that is taken, by its name in both")
     parser.add_argument("--only", default="*", metavar="PATTERN", help="only pictures whose file names match")
     parser.add_argument("--background", default="", metavar="PATTERN", help="and those without it that match this")
+    parser.add_argument("--without", default="", metavar="CLASS", help="told by this class (default: the one taken)")
     given = parser.parse_args(arguments)
+    if given.without and not given.background:
+        parser.error("--without says which pictures are background: name them by --background")
     base = {split: _read(given.base / f"{split}.json") for split in _SPLITS}
     named = {image["file_name"] for content in base.values() for image in content["images"]}
     try:
@@ -78,6 +83,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             only=given.only,
             taken=named,
             background=given.background,
+            without=given.without,
         )
         (given.out / "images").mkdir(parents=True)
     except (ValueError, OSError) as error:
@@ -90,6 +96,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
             link.parent.mkdir(parents=True, exist_ok=True)
             link.symlink_to((folder / "images" / image["file_name"]).resolve())
     print(f"{given.out}: {len(train['images'])} pictures to train on, {len(train['annotations'])} boxes")
+
+
+def _boxes_of(content: Content, name: str) -> list[dict[str, Any]]:
+    number = _class_id(content, name)
+    return [box for box in content["annotations"] if box["category_id"] == number]
+
+
+def _knows(content: Content, name: str) -> bool:
+    return any(category["name"] == name for category in content["categories"])
 
 
 def _class_id(content: Content, name: str) -> object:

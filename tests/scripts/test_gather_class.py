@@ -72,9 +72,29 @@ def test_background_is_what_has_no_box_of_it_not_even_one_to_ignore(folders: Pat
     assert (len(cat.boxes), len(cat.ignored)) == (0, 0)
 
 
-def test_what_cannot_be_done_is_one_line(folders: Path):
+def test_background_can_be_told_by_a_class_that_goes_with_it(folders: Path):
+    write(folders / "base", "train", ["a.jpg"], [(1, "face", 0)], ["face"])
+    write(folders / "base", "val", ["v.jpg"], [(1, "face", 0)], ["face"])
+    run(folders, "--class", "face", "--background", "*.jpg", "--without", "person")
+    face, cat = read_annotations(folders / "out", split="train")
+    assert (face.path.name, cat.path.name) == ("a.jpg", "cat.jpg"), "in all the others persons are"
+    assert (len(face.boxes), len(cat.boxes), len(cat.ignored)) == (1, 0, 0)
+
+
+def test_what_shows_the_class_is_no_background_whatever_else_it_lacks(folders: Path):
+    run(folders, "--background", "*", "--without", "cat")
+    found = {picture.path.name: len(picture.boxes) for picture in read_annotations(folders / "out", split="train")}
+    assert found == {"a.jpg": 1, "new.jpg": 1, "other.png": 1}
+
+
+def test_what_cannot_be_done_is_one_line(folders: Path, capsys: pytest.CaptureFixture[str]):
     with pytest.raises(SystemExit, match="no class 'dog' among person"):
         run(folders, "--class", "dog")
+    with pytest.raises(SystemExit, match="no class 'dog' among cat, person"):
+        run(folders, "--background", "*", "--without", "dog")
+    with pytest.raises(SystemExit):
+        run(folders, "--without", "cat")
+    assert "name them by --background" in capsys.readouterr().err
     assert not (folders / "out").exists()
     (folders / "out" / "images").mkdir(parents=True)
     with pytest.raises(SystemExit, match="File exists"):
