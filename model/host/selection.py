@@ -22,6 +22,10 @@ _Served = Callable[[FloatArray], FloatArray]
 # picture goes alone, and no further than its caller's limit.
 _TOGETHER = 2048
 
+# Among how many boxes penalised ones are looked for at first: three for each that is wanted, and these. Of its 2,000 on
+# nine photographs `general` 8 needed the first 883 to 1,346 for 300 proposals, 465 to 756 for 100, 35 to 160 for ten.
+_PENALISED_FOR_EACH, _PENALISED_AT_LEAST = 3, 500
+
 
 def select_proposals(
     scored: ScoredAnchors,
@@ -59,52 +63,62 @@ def _select(
     order = kept.take((-candidates.logits.take(kept)).argsort(kind="stable"))
     limits = [min(selection.top_n, config.post_nms_top_n) for selection in selections]
     ious = [selection.nms_iou for selection in selections]
+    curves = [_curve(calibration, iou) for iou in ious]
     if config.overlap_penalty is None:
         survivors = _survivors(candidates, order, limits, ious)
     else:
-        logits = candidates.logits - _penalties(candidates, order, config.overlap_penalty, ious)
+        survivors, logits = [], candidates.logits.copy()
+        for part, limit, iou in zip(_by_picture(candidates, order, len(ious)), limits, ious, strict=True):
+            found, logits[found] = _penalised(candidates, part, config.overlap_penalty, iou, limit)
+            survivors.append(found)
         scores = _sigmoid(logits)
-        survivors = [
-            _ranked_anew(found, logits, scores, selection, calibration)
-            for found, selection in zip(
-                _survivors(candidates, order, [None] * len(ious), ious), selections, strict=True
-            )
-        ]
+        thresholds = [selection.score_threshold for selection in selections]
+        survivors = [_still_high(scores, *asked) for asked in zip(survivors, thresholds, curves, strict=True)]
     return [
-        _serve(candidates.boxes, scores, found, limit, _curve(calibration, iou))
-        for found, limit, iou in zip(survivors, limits, ious, strict=True)
+        _serve(candidates.boxes, scores, found, limit, curve)
+        for found, limit, curve in zip(survivors, limits, curves, strict=True)
     ]
 
 
-def _penalties(
-    candidates: Candidates, order: IndexArray, penalty: OverlapPenalty, asked: Sequence[float]
-) -> FloatArray:
-    """What each candidate's logit loses: float32 (K,); of a picture whose NMS is ``asked`` for as strictly, nothing."""
-    steps = np.zeros(len(candidates.logits), dtype=np.float32)
-    penalised = np.ones(len(steps), dtype=np.bool_)
+def _penalised(
+    candidates: Candidates, order: IndexArray, penalty: OverlapPenalty, iou: float, limit: int
+) -> tuple[IndexArray, FloatArray]:
+    """One picture's survivors by the logits that a penalty leaves them, highest first, and these; beyond the limit not
+    all of them.
+
+    A penalty only lowers, and what a box loses depends on higher ones alone. So no box is served that follows the first
+    so many in ``order`` if, of these, more than ``limit`` are left no less than the next one has to begin with.
+    """
+    logits = candidates.logits.take(order)
+    end = min(_PENALISED_AT_LEAST + _PENALISED_FOR_EACH * limit, len(order))
+    while True:
+        boxes, groups = candidates.boxes.take(order[:end], axis=1), candidates.groups.take(order[:end])
+        found = suppress(boxes, groups, iou)
+        left = logits.take(found) - _losses(boxes, groups, penalty, iou).take(found)
+        ranks = (-left).argsort(kind="stable")
+        found, left = order.take(found.take(ranks)), left.take(ranks)
+        if end == len(order) or (len(left) > limit and left[limit] >= logits[end]):
+            return found, left
+        end = min(2 * end, len(order))
+
+
+def _losses(boxes: FloatArray, groups: IndexArray, penalty: OverlapPenalty, asked: float) -> FloatArray:
+    """What each box's logit loses: float32 (K,); for a caller whose NMS is as strict as a step, nothing by that.
+
+    What one step has left, the next ones do as well, even where a box drops it that the first had dropped before.
+    """
+    steps = np.zeros(len(groups), dtype=np.float32)
+    penalised = np.ones(len(groups), dtype=np.bool_)
     for iou in penalty.ious:
-        looser = np.array([own > iou for own in asked])
-        if not looser.any():
-            break
-        for survivors in _survivors(candidates, order, [None] * len(asked), [iou] * len(asked)):
-            penalised[survivors] = False
-        steps += penalised & looser.take(candidates.pictures)
+        if asked > iou:
+            penalised[suppress(boxes, groups, iou)] = False
+            steps += penalised
     return steps * np.float32(penalty.logits)
 
 
-def _ranked_anew(
-    survivors: IndexArray,
-    logits: FloatArray,
-    scores: FloatArray,
-    selection: Selection,
-    calibration: Calibration | None,
-) -> IndexArray:
-    """By the logits that are left to them, without those whose score has fallen under the caller's threshold."""
-    order = survivors.take((-logits.take(survivors)).argsort(kind="stable"))
-    if selection.score_threshold == 0:
-        return order
-    served = _curve(calibration, selection.nms_iou)(scores.take(order))
-    return order[served >= np.float32(selection.score_threshold)]
+def _still_high(scores: FloatArray, survivors: IndexArray, threshold: float, curve: _Served) -> IndexArray:
+    """Those whose score, once it is served, has not fallen under the caller's threshold."""
+    return survivors if threshold == 0 else survivors[curve(scores.take(survivors)) >= np.float32(threshold)]
 
 
 def _sigmoid(logits: FloatArray) -> FloatArray:
@@ -144,7 +158,7 @@ def _high(
 
 
 def _survivors(
-    candidates: Candidates, order: IndexArray, limits: Sequence[int | None], ious: Sequence[float]
+    candidates: Candidates, order: IndexArray, limits: Sequence[int], ious: Sequence[float]
 ) -> list[IndexArray]:
     """What NMS leaves of each picture, highest first; beyond its limit not all of it."""
     if len(ious) > 1 and len(order) <= _TOGETHER and len(set(ious)) == 1:

@@ -222,6 +222,31 @@ def test_an_overlap_penalty_changes_the_order_and_nothing_else(given_pictures, c
             assert torch.equal(one.scores, other.scores)
 
 
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.sampled_from([1, 40, 300]), st.sampled_from([0.4, 1.41421, 20.0]))
+def test_few_of_many_penalised_boxes_are_the_first_of_all(seed, few, loss):
+    """Where more boxes compete than are looked at for a few, most of them second guesses at a hundred things."""
+    random = np.random.default_rng(seed)
+    centres = random.choice(random.uniform(30, 170, (100, 2)), 4000) + random.normal(0, 2, (4000, 2))
+    halves = random.uniform(15, 25, (4000, 2))
+    boxes = torch.from_numpy(np.concatenate((centres - halves, centres + halves), axis=1).astype(np.float32))
+    logits = torch.from_numpy(random.permuted(np.linspace(-4, 4, 4000)).astype(np.float32))
+    anchors = LevelAnchors(boxes, (boxes[:, :2] + boxes[:, 2:]) / 2)
+    many = ScoredAnchors([logits[None]], [torch.zeros(1, 4000, 4)], [anchors])
+    config = SelectionConfig(4000, 4000, overlap_penalty=OverlapPenalty(logits=loss))
+    everything, first, high = (
+        selection.select_proposals(many, torch.tensor([[CANVAS, CANVAS]]), config, [Selection(*asked, nms_iou=0.9)])[0]
+        for asked in ((4000, 0.0), (few, 0.0), (few, 0.6))
+    )
+    assert len(everything.boxes) > 1000
+    assert first.truncated
+    assert torch.equal(first.boxes, everything.boxes[:few])
+    assert torch.equal(first.scores, everything.scores[:few])
+    high_ones = everything.scores[everything.scores >= 0.6]
+    assert torch.equal(high.scores, high_ones[:few])
+    assert high.truncated == (len(high_ones) > few)
+
+
 def test_a_second_guess_comes_after_another_object():
     """Two guesses at one object, then a lower one at another: the second guess loses 3 logits."""
     boxes = torch.tensor([[0.0, 0, 100, 100], [0, 0, 100, 90], [120, 0, 160, 40]])
@@ -232,3 +257,15 @@ def test_a_second_guess_comes_after_another_object():
         [found] = select(given_anchors, torch.tensor([[CANVAS, CANVAS]]), config, [Selection(nms_iou=0.95)])
         torch.testing.assert_close(found.boxes, boxes[[0, 2, 1]])
         torch.testing.assert_close(found.scores, torch.tensor([3.0, 0.0, -1.0]).sigmoid())
+
+
+def test_what_a_step_has_left_the_next_ones_leave_too():
+    """At 0.5 the first box drops the second, and the third stays; at 0.7 the second stays, and would drop the third."""
+    boxes = torch.tensor([[0.0, 0, 100, 100], [30, 0, 130, 100], [45, 0, 145, 100]])
+    anchors = LevelAnchors(boxes, (boxes[:, :2] + boxes[:, 2:]) / 2)
+    given_anchors = ScoredAnchors([torch.tensor([[3.0, 2.0, 1.5]])], [torch.zeros(1, 3, 4)], [anchors])
+    config = SelectionConfig(overlap_penalty=OverlapPenalty((0.5, 0.7), 1.0))
+    for select in (selection.select_proposals, device_selection.select_proposals):
+        [found] = select(given_anchors, torch.tensor([[CANVAS, CANVAS]]), config, [Selection(nms_iou=0.95)])
+        torch.testing.assert_close(found.boxes, boxes[[0, 2, 1]])
+        torch.testing.assert_close(found.scores, torch.tensor([3.0, 1.5, 1.0]).sigmoid())
