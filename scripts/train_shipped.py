@@ -27,11 +27,16 @@ from model.precision import choose_precision
 from model.training.run_folder import BEST_FILE
 
 _REPOSITORY = Path(__file__).parents[1]
-# Persons are few in the pedestrian set, and three times as many pictures of them helped more than any setting
-# (docs/training.md): general's photographs that show one are taken in.
-_PERSONS = "persons"
-# And of those without a person the ones of VOC, which names every person: COCO's by these names all show one.
+# VOC names every person, so its photographs without one show none: background for persons, and for faces. COCO's by
+# these names all show one.
 _WITHOUT_PERSONS = "voc*"
+# Sets that are put together first, with what `gather_class.py` is told of each. Persons are few in the pedestrian set,
+# and three times as many pictures of them helped more than any setting (docs/training.md): general's photographs that
+# show one are taken in.
+_GATHERED = {
+    "persons": ("--base", "pedestrian", "--class", "person", "--background", _WITHOUT_PERSONS),
+    "faces": ("--base", "face", "--class", "face", "--background", _WITHOUT_PERSONS, "--without", "person"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +59,8 @@ class Stage:
 _EACH_ONCE = ("--nms-iou", "0.5", "--overlap-penalty", "0")
 STAGES = (
     Stage("general", "general", 448, 60, 0.0014, release=("--refine", "2000")),
-    Stage("pedestrian", _PERSONS, 832, 12, 0.0008, "general", ("--refine", "2000", *_EACH_ONCE)),
-    Stage("face", "face", 448, 10, 0.0005, "general", ("--refine", "2000", *_EACH_ONCE)),
+    Stage("pedestrian", "persons", 832, 12, 0.0008, "general", ("--refine", "2000", *_EACH_ONCE)),
+    Stage("face", "faces", 448, 10, 0.0005, "general", ("--refine", "2000", *_EACH_ONCE)),
 )
 
 
@@ -122,11 +127,11 @@ def _commands(given: argparse.Namespace, machine: Machine) -> Iterator[list[str]
     for stage in STAGES:
         if given.only and stage.name not in given.only:
             continue
-        if stage.data == _PERSONS and not (out / _PERSONS).exists():
-            partial = out / f"{_PERSONS}.partial"  # it takes its name when it is whole
+        if stage.data in _GATHERED and not (out / stage.data).exists():
+            partial = out / f"{stage.data}.partial"  # it takes its name when it is whole
             shutil.rmtree(partial, ignore_errors=True)
-            yield _gather(data, partial)
-            partial.rename(out / _PERSONS)
+            yield _gather(stage.data, data, partial)
+            partial.rename(out / stage.data)
         yield _train(stage, machine, data, out)
         released = out / "released" / f"{stage.name}.safetensors"
         if not released.with_suffix(".md").exists():  # the card is written last
@@ -135,14 +140,14 @@ def _commands(given: argparse.Namespace, machine: Machine) -> Iterator[list[str]
             yield [*_release(stage, machine, data, out, released), "--version", given.version, *about]
 
 
-def _gather(data: Path, out: Path) -> list[str]:
+def _gather(name: str, data: Path, out: Path) -> list[str]:
     script = str(_REPOSITORY / "scripts" / "gather_class.py")
-    folders = ["--base", str(data / "pedestrian"), "--add", str(data / "general")]
-    return [sys.executable, script, str(out), *folders, "--class", "person", "--background", _WITHOUT_PERSONS]
+    option, base, *rest = _GATHERED[name]
+    return [sys.executable, script, str(out), option, str(data / base), "--add", str(data / "general"), *rest]
 
 
 def _train(stage: Stage, machine: Machine, data: Path, out: Path) -> list[str]:
-    folder = out / _PERSONS if stage.data == _PERSONS else data / stage.data
+    folder = (out if stage.data in _GATHERED else data) / stage.data
     start = ["--from", str(out / stage.start / BEST_FILE)] if stage.start else []
     recipe = ["--epochs", "1" if machine.quick else str(stage.epochs), "--learning-rate", str(stage.learning_rate)]
     run = ["--data", str(folder), "--out", str(out / stage.name), "--name", stage.name, *start]

@@ -7,6 +7,7 @@ import pytest
 
 import train_shipped
 from model.checkpoints.checkpoint import load_checkpoint
+from model.training.annotations import read_annotations
 from tests.scenes import write_coco
 
 
@@ -18,21 +19,36 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
             first = 10 * number + (5 if split == "val" else 0)
             path = write_coco(folder / name, split, range(first, first + count), classes=True)
             content = json.loads(path.read_text())
-            content["categories"][0]["name"] = "person"
+            content["categories"][0]["name"] = "face" if name == "face" else "person"
             path.write_text(json.dumps(content))
+    show_nobody(folder / "general", "voc_empty.png")
     return folder
+
+
+def show_nobody(folder: Path, name: str) -> None:
+    """The first picture to train on is called so, and shows nothing."""
+    content = json.loads((folder / "train.json").read_text())
+    picture = content["images"][0]
+    (folder / "images" / picture["file_name"]).rename(folder / "images" / name)
+    picture["file_name"] = name
+    content["annotations"] = [box for box in content["annotations"] if box["image_id"] != picture["id"]]
+    (folder / "train.json").write_text(json.dumps(content))
 
 
 def test_all_of_it_runs_and_nothing_twice(data: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]):
     command = ["--data", str(data), "--out", str(tmp_path), "--device", "cpu", "--quick", "--version", "9"]
-    assert train_shipped.main([*command, "--only", "general", "pedestrian"]) == 0
-    assert commands(capfd) == ["train", "release", "gather", "train", "release"]
-    general, pedestrian = (
-        load_checkpoint(tmp_path / "released" / f"{n}.safetensors") for n in ("general", "pedestrian")
+    assert train_shipped.main(command) == 0
+    assert commands(capfd) == ["train", "release", *["gather", "train", "release"] * 2]
+    general, pedestrian, face = (
+        load_checkpoint(tmp_path / "released" / f"{n}.safetensors") for n in ("general", "pedestrian", "face")
     )
     assert (pedestrian.name, pedestrian.version) == ("pedestrian", "9")
     assert pedestrian.config.selection.nms_iou == 0.5
     assert pedestrian.config.selection.overlap_penalty is None
+    assert face.config.selection == pedestrian.config.selection
+    for name in ("persons", "faces"):
+        trained_on = [picture.path.name for picture in read_annotations(tmp_path / name, split="train")]
+        assert "voc_empty.png" in trained_on, "where nobody is there is no face either"
     assert general.config.refinement is not None
     assert general.config.refinement.proposals == 2000
     assert pedestrian.provenance["started_from"]["command"] == general.provenance["command"]
