@@ -69,7 +69,8 @@ def _select(
     else:
         survivors, logits = [], candidates.logits.copy()
         for part, limit, iou in zip(_by_picture(candidates, order, len(ious)), limits, ious, strict=True):
-            found, logits[found] = _penalised(candidates, part, config.overlap_penalty, iou, limit)
+            found, left = _penalised(candidates, part, config.overlap_penalty, iou, limit)
+            logits[found] = left
             survivors.append(found)
         scores = _sigmoid(logits)
         thresholds = [selection.score_threshold for selection in selections]
