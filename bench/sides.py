@@ -78,7 +78,7 @@ def torchvision_placed(arguments: argparse.Namespace) -> tuple[Go, Facts]:
 def our_side(arguments: argparse.Namespace) -> tuple[Go, Facts]:
     """Our `Predictor`, as the service loads it, from upright pictures: resizing is in it, as in torchvision's.
 
-    And on all cores, as torch resizes, and as a service does, whose threads decode and resize pictures side by side.
+    Several are resized on all cores, as by torch, and as in a service, whose threads decode and resize side by side.
     """
     keep_freed_memory()
     predictor = Predictor.load(
@@ -87,10 +87,11 @@ def our_side(arguments: argparse.Namespace) -> tuple[Go, Facts]:
     pictures = _pictures(arguments.batch)
     placements = [predictor.input_rule.place(ImageSize(*picture.size)) for picture in pictures]
     selections = [Selection(top_n=predictor.max_top_n)] * len(pictures)
-    threads = ThreadPoolExecutor(usable_cores())
+    # a lone picture stays in the thread that asks: in another one it would wait to be woken
+    draw_all = map if len(pictures) == 1 else ThreadPoolExecutor(usable_cores()).map
 
     def propose() -> object:
-        pixels = np.stack(list(threads.map(draw_on_canvas, pictures, placements)))
+        pixels = np.stack(list(draw_all(draw_on_canvas, pictures, placements)))
         return predictor.predict(pixels, placements, selections)
 
     return propose, {}
