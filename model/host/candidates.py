@@ -20,7 +20,7 @@ _NEVER = -np.inf  # the logit of an anchor that does not compete
 
 # From so many anchors on it pays to rule most of them out by a bound, which every _STEP-th one gives. 37 shares no
 # factor with the usual numbers of anchors at a place, so that all their kinds are among those looked at.
-_MANY = 2**16
+_MANY = 2**15
 _STEP = 37
 
 # How many of a thing are kept at once: seven models of nine canvases, and a service's cameras have few formats.
@@ -150,8 +150,7 @@ def _highest(values: FloatArray, top_n: int) -> IndexArray:
     count = min(top_n, total)
     if total > _MANY:
         return np.stack([_highest_of_many(row, count) for row in values])
-    highest: IndexArray = values.argpartition(total - count, axis=1)[:, total - count :]
-    return highest
+    return _partitioned(values, total - count)[:, total - count :]
 
 
 def _highest_of_many(row: FloatArray, count: int) -> IndexArray:
@@ -163,8 +162,16 @@ def _highest_of_many(row: FloatArray, count: int) -> IndexArray:
         # no NaN among them; none at all if the bound is NaN
         above: IndexArray = (row >= np.partition(sample, rank)[rank]).nonzero()[0]
         if len(above) >= count:
-            return above[row.take(above).argpartition(len(above) - count)[len(above) - count :]]
-    return row.argpartition(len(row) - count)[len(row) - count :]
+            return above[_partitioned(row.take(above), len(above) - count)[len(above) - count :]]
+    return _partitioned(row, len(row) - count)[len(row) - count :]
+
+
+def _partitioned(values: FloatArray, place: int) -> IndexArray:
+    """`numpy.argpartition` along the last axis, with one place named twice: that keeps NumPy from AVX-512, with which
+    Zen 4 takes two to six times as long (docs/performance.md). What it gains elsewhere is a few microseconds.
+    """
+    places: IndexArray = values.argpartition((place, place), axis=-1)
+    return places
 
 
 def _deltas(scored: ScoredAnchors, places: list[IndexArray]) -> FloatArray:
