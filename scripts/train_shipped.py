@@ -30,12 +30,12 @@ _REPOSITORY = Path(__file__).parents[1]
 # VOC names every person, so its photographs without one show none: background for persons, and for faces. COCO's by
 # these names all show one.
 _WITHOUT_PERSONS = "voc*"
-# Sets that are put together first, with what `gather_class.py` is told of each. Persons are few in the pedestrian set,
-# and three times as many pictures of them helped more than any setting (docs/training.md): general's photographs that
-# show one are taken in.
+# Sets that are put together first: what each is based on, and what else `gather_class.py` is told. Persons are few in
+# the pedestrian set, and three times as many pictures of them helped more than any setting (docs/training.md):
+# general's photographs that show one are taken in.
 _GATHERED = {
-    "persons": ("--base", "pedestrian", "--class", "person", "--background", _WITHOUT_PERSONS),
-    "faces": ("--base", "face", "--class", "face", "--background", _WITHOUT_PERSONS, "--without", "person"),
+    "persons": ("pedestrian", "--class", "person", "--background", _WITHOUT_PERSONS),
+    "faces": ("face", "--class", "face", "--background", _WITHOUT_PERSONS, "--without", "person"),
 }
 
 
@@ -59,7 +59,7 @@ class Stage:
 _EACH_ONCE = ("--nms-iou", "0.5", "--overlap-penalty", "0")
 STAGES = (
     Stage("general", "general", 448, 60, 0.0014, release=("--refine", "2000")),
-    Stage("pedestrian", "persons", 832, 12, 0.0008, "general", ("--refine", "2000", *_EACH_ONCE)),
+    Stage("pedestrian", "persons", 960, 12, 0.0008, "general", ("--refine", "2000", *_EACH_ONCE)),
     Stage("face", "faces", 448, 10, 0.0005, "general", ("--refine", "2000", *_EACH_ONCE)),
 )
 
@@ -142,8 +142,9 @@ def _commands(given: argparse.Namespace, machine: Machine) -> Iterator[list[str]
 
 def _gather(name: str, data: Path, out: Path) -> list[str]:
     script = str(_REPOSITORY / "scripts" / "gather_class.py")
-    option, base, *rest = _GATHERED[name]
-    return [sys.executable, script, str(out), option, str(data / base), "--add", str(data / "general"), *rest]
+    base, *options = _GATHERED[name]
+    folders = ["--base", str(data / base), "--add", str(data / "general")]
+    return [sys.executable, script, str(out), *folders, *options]
 
 
 def _train(stage: Stage, machine: Machine, data: Path, out: Path) -> list[str]:
