@@ -7,8 +7,10 @@ from model.config import ModelConfig
 from model.cores import default_threads
 from model.host.graphs import Graphs
 from model.host.openvino_network import OpenVINONetwork, Share
+from model.host.picture_layer import reading_pixels
 from model.host.proposing import propose
 from model.host.shared_network import SharedNetwork
+from model.precision import adds_bytes_exactly
 from model.structures import Canvas, FloatArray, PixelArray, Proposals, Selection
 
 
@@ -25,6 +27,8 @@ class OpenVINOExecution:
         self.runtime = f"openvino {precision}"
         self.keeps_its_thread = False
         self._calibration = calibration
+        if precision == "int8" and adds_bytes_exactly():
+            graphs = reading_pixels(graphs, config.input)
         threads = default_threads()
         self._whole = OpenVINONetwork(config, graphs, Share(threads), precision)
         anchors = self._whole.anchors

@@ -8,9 +8,10 @@ from model.errors import DeviceError
 Precision = Literal["auto", "fp32", "bf16", "int8"]
 
 # The instructions, as Linux names them, that multiply bfloat16, and those that OpenVINO's integer kernels are at home
-# with; every core of a machine has the same.
+# with, and those among them that add products of bytes in 32 bits; every core of a machine has the same.
 _BF16 = {"avx512_bf16", "amx_bf16"}
 _INT8 = {"avx2"}
+_VNNI = {"avx512_vnni", "avx_vnni"}
 _PROCESSOR = Path("/proc/cpuinfo")
 
 
@@ -45,6 +46,11 @@ def multiplies_bf16(device: str, processor: Path = _PROCESSOR) -> bool:
 def multiplies_int8(processor: Path = _PROCESSOR) -> bool:
     """Whether this processor is one on which 8-bit integers were measured to be the faster: an x86 with AVX2."""
     return not _INT8.isdisjoint(_instructions(processor))
+
+
+def adds_bytes_exactly(processor: Path = _PROCESSOR) -> bool:
+    """Whether sums of products of bytes cannot overflow: an x86 without VNNI adds two of them in 16 bits."""
+    return not _VNNI.isdisjoint(_instructions(processor))
 
 
 def _instructions(processor: Path) -> set[str]:

@@ -47,12 +47,15 @@ class Graphs:
 
     ``convolutions``: normalised pictures, float32 (N, H, W, 3), to L times logits, L times deltas and for a second
     stage L times features, all (N, H_l, W_l, channels). ``refinement``: the second stage on one picture's boxes, None
-    where there is none. ``strides``: canvas pixels between neighbouring places, per level.
+    where there is none. ``strides``: canvas pixels between neighbouring places, per level. ``frame``: where the
+    convolutions read pixels, uint8 (N, H + 2 * frame, W + 2 * frame, 3) with the mean colour around the picture
+    (`model.host.picture_layer`); None where they read normalised pictures.
     """
 
     convolutions: Any
     refinement: Any
     strides: tuple[int, ...]
+    frame: int | None = None
 
 
 def chosen_cache() -> Path:

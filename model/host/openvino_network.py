@@ -48,13 +48,21 @@ class OpenVINONetwork:
         self._shift: FloatArray = -mean / std
         self.anchors = anchors or AnchorGenerator(config.anchors, graphs.strides)
         self._levels = len(graphs.strides)
+        self._frame = graphs.frame
+        self._mean_colour: PixelArray = np.rint(255 * mean).astype(np.uint8)
         self._convolutions = _Compiled(graphs.convolutions, share, "bf16" if precision == "bf16" else "f32")
         self._refinement = None if graphs.refinement is None else _Compiled(graphs.refinement, share, "f32")
+
+    @property
+    def reads_pixels(self) -> bool:
+        """Whether its first layer normalises what it reads, in integers."""
+        return self._frame is not None
 
     def score(self, pixels: PixelArray, contents: FloatArray) -> ScoredAnchors:
         """Score every anchor of N pictures: pixels uint8 (N, H, W, 3), contents float32 (N, 2) as (width, height)."""
         count, height, width, _ = pixels.shape
-        found = self._convolutions([self._normalised(pixels, contents)])
+        prepare = self._framed if self.reads_pixels else self._normalised
+        found = self._convolutions([prepare(pixels, contents)])
         logits, deltas = found[: self._levels], found[self._levels : 2 * self._levels]
         maps = tuple((int(level.shape[1]), int(level.shape[2])) for level in logits)
         return ScoredAnchors(
@@ -82,6 +90,18 @@ class OpenVINONetwork:
             part = slice(start, start + at_once)
             new_logits[part], moved[part] = self._refinement([table, maps, given_boxes[part], given_logits[part]])
         return RefinedBoxes(moved[: len(boxes)], new_logits[: len(boxes)])
+
+    def _framed(self, pixels: PixelArray, contents: FloatArray) -> PixelArray:
+        """The pictures' contents on the mean colour, which is what padding is."""
+        assert self._frame is not None
+        count, height, width, channels = pixels.shape
+        frame = self._frame
+        framed: PixelArray = np.empty((count, height + 2 * frame, width + 2 * frame, channels), dtype=np.uint8)
+        rows = framed.reshape(count, height + 2 * frame, -1)
+        rows[...] = np.tile(self._mean_colour, width + 2 * frame)  # a row at a time, as in `_normalised`
+        for picture, whole, (right, bottom) in zip(framed, pixels, contents.astype(int).tolist(), strict=True):
+            picture[frame : frame + bottom, frame : frame + right] = whole[:bottom, :right]
+        return framed
 
     def _normalised(self, pixels: PixelArray, contents: FloatArray) -> FloatArray:
         count, height, width, channels = pixels.shape

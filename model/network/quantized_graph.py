@@ -14,16 +14,16 @@ import numpy as np
 
 from model.errors import ConfigError
 from model.host.graphs import Graphs
+from model.host.integer_weights import (
+    HIGHEST_WEIGHT,
+    HIGHEST_WEIGHT_IN_SIXTEEN_BITS,
+    constant_weights,
+    integer_weights,
+)
 from model.quantization import Quantization, Range
-from model.structures import FloatArray
 
 _LEVELS = 256
 _LOWEST = -128  # of a signed byte
-_HIGHEST_WEIGHT = 127  # of a signed byte, -128 unused: both signs reach as far
-# A processor without VNNI adds two products in 16 bits, which 255 * 127 * 2 overflows and 255 * 63 * 2 does not. What
-# is never negative, after a ReLU, is mostly far below 255; but signed values are shifted to lie around 128, and there
-# it happened: a bit of the weights is left unused for them.
-_HIGHEST_WEIGHT_OF_SIGNED = 63
 _CONVOLUTIONS = ("Convolution", "GroupConvolution")
 # What reads the same tensor beside a layer, and can read it as integers: a residual's sum, and the 1 that torch
 # multiplies it with.
@@ -59,8 +59,12 @@ def _quantize(graph: Any, ranges: Mapping[str, Range]) -> set[str]:
         if place not in rounded:
             rounded[place] = _round(read, range_)
         layer.input(0).replace_source_output(rounded[place])
-        highest = _HIGHEST_WEIGHT if range_[0] >= 0 else _HIGHEST_WEIGHT_OF_SIGNED
-        layer.input(1).replace_source_output(_integers(layer, highest))
+        weights = integer_weights(
+            constant_weights(layer.input_value(1)),
+            HIGHEST_WEIGHT if range_[0] >= 0 else HIGHEST_WEIGHT_IN_SIXTEEN_BITS,
+            grouped=layer.get_type_name() == "GroupConvolution",
+        )
+        layer.input(1).replace_source_output(weights.node.output(0))
     graph.validate_nodes_and_infer_types()
     return {_module(layer) for layer, _ in layers}
 
@@ -74,7 +78,7 @@ def _layers(graph: Any) -> list[Any]:
     products: dict[str, Any] = {}
     for product in (one for one in operations if one.get_type_name() == "MatMul"):
         largest = products.setdefault(_module(product), product)
-        if _weights(product.input_value(1)).size > _weights(largest.input_value(1)).size:
+        if constant_weights(product.input_value(1)).size > constant_weights(largest.input_value(1)).size:
             products[_module(product)] = product
     return [one for one in operations if one.get_type_name() in _CONVOLUTIONS] + list(products.values())
 
@@ -103,28 +107,3 @@ def _with_zero(range_: Range) -> Range:
         return 0.0, high
     reach = max(-low, high)
     return reach * _LOWEST / (_LOWEST + _LEVELS - 1), reach
-
-
-def _integers(layer: Any, highest: int) -> Any:
-    """The layer's weights as signed bytes up to ``highest``, times a scale for each output channel."""
-    from openvino import opset13
-
-    weights = _weights(layer.input_value(1))
-    # a group's weights are (groups, channels out, ...), others' (channels out, ...)
-    channels = 2 if layer.get_type_name() == "GroupConvolution" else 1
-    reach = np.abs(weights).max(axis=tuple(range(channels, weights.ndim)), keepdims=True)
-    scale = np.maximum(reach, np.finfo(np.float32).tiny) / np.float32(highest)
-    integers = np.rint(weights / scale).astype(np.int8)
-    return opset13.multiply(
-        opset13.convert(opset13.constant(integers), "f32"), opset13.constant(scale.astype(np.float32))
-    ).output(0)
-
-
-def _weights(given: Any) -> FloatArray:
-    """A constant, or one that is only given another shape, as grouped convolutions' are."""
-    node = given.get_node()
-    constant = node.input_value(0).get_node() if node.get_type_name() == "Reshape" else node
-    assert constant.get_type_name() == "Constant", "recorded networks are frozen"
-    weights: FloatArray = constant.data
-    assert weights.dtype == np.float32
-    return weights.reshape([side.get_length() for side in given.get_partial_shape()])

@@ -169,3 +169,21 @@ def test_calls_that_come_together_share_the_processor_once_that_is_warm(tiny_con
     assert run.network(CANVAS, alone=True) is whole
     assert run.network(Canvas(width=64, height=96), alone=False) is whole, "that one has not been asked for before"
     assert shared.anchors is whole.anchors
+
+
+@pytest.mark.parametrize(("precision", "exactly"), [("int8", True), ("int8", False), ("fp32", True)])
+def test_integers_are_made_of_pixels_where_the_processor_adds_them_exactly(
+    tiny_config: ModelConfig, monkeypatch: pytest.MonkeyPatch, precision: str, exactly: bool
+):
+    pytest.importorskip("openvino")
+    from model import openvino_execution
+    from model.network.openvino_graphs import convert
+
+    monkeypatch.setattr(openvino_execution, "adds_bytes_exactly", lambda: exactly)
+    graphs = convert(build_network(tiny_config).eval())
+    run = openvino_execution.OpenVINOExecution(tiny_config, graphs, precision, 1, None)
+    given = np.full((1, 96, 96, 3), 99, dtype=np.uint8), np.array([[96, 80]], dtype=np.float32), [Selection()]
+    network = run.network(CANVAS, alone=True)
+    assert network.reads_pixels is (precision == "int8" and exactly)
+    [found] = run.propose(*given, alone=True)
+    assert len(found.boxes)
