@@ -10,6 +10,7 @@ from model.host.openvino_network import OpenVINONetwork, Share
 from model.host.picture_layer import reading_pixels
 from model.host.proposing import propose
 from model.host.shared_network import SharedNetwork
+from model.host.winograd import with_winograd
 from model.precision import adds_bytes_exactly
 from model.structures import Canvas, FloatArray, PixelArray, Proposals, Selection
 
@@ -29,6 +30,8 @@ class OpenVINOExecution:
         self._calibration = calibration
         if precision == "int8" and adds_bytes_exactly():
             graphs = reading_pixels(graphs, config.input)
+        if precision == "fp32":
+            graphs = with_winograd(graphs, max(config.input.canvases, key=lambda canvas: canvas.pixels))
         threads = default_threads()
         self._whole = OpenVINONetwork(config, graphs, Share(threads), precision)
         anchors = self._whole.anchors

@@ -187,3 +187,23 @@ def test_integers_are_made_of_pixels_where_the_processor_adds_them_exactly(
     assert network.reads_pixels is (precision == "int8" and exactly)
     [found] = run.propose(*given, alone=True)
     assert len(found.boxes)
+
+
+@pytest.mark.parametrize(("precision", "calls"), [("fp32", 1), ("bf16", 0), ("int8", 0)])
+def test_winograd_is_for_fp32_alone(
+    tiny_config: ModelConfig, monkeypatch: pytest.MonkeyPatch, precision: str, calls: int
+):
+    pytest.importorskip("openvino")
+    from model import openvino_execution
+    from model.host.graphs import Graphs
+    from model.network.openvino_graphs import convert
+
+    asked: list[Canvas] = []
+
+    def spy(graphs: Graphs, largest: Canvas) -> Graphs:
+        asked.append(largest)
+        return graphs
+
+    monkeypatch.setattr(openvino_execution, "with_winograd", spy)
+    openvino_execution.OpenVINOExecution(tiny_config, convert(build_network(tiny_config).eval()), precision, 1, None)
+    assert asked == [max(tiny_config.input.canvases, key=lambda canvas: canvas.pixels)] * calls
