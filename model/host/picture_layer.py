@@ -21,7 +21,7 @@ def reading_pixels(graphs: Graphs, rule: InputRule) -> Graphs:
     """Graphs whose convolutions read pixels, for a processor that adds products of bytes exactly (VNNI).
 
     Others add two of them in 16 bits, which white pixels times weights of eight bits overflow; with weights of seven
-    `pedestrian` loses 0.7 points of AR@1000.
+    `pedestrian` loses 0.4 points of AR@1000.
 
     Zero after normalisation is the mean colour, with which a layer of pixels cannot pad: a caller gives each picture a
     frame of it, as wide as the layer's own padding was, in whole numbers. So where the frame is read, values are off by

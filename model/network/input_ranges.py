@@ -14,9 +14,9 @@ from model.network.network import ProposalNetwork
 from model.network.refinement import SecondStage
 from model.quantization import Quantization, Range
 
-# What reads the picture itself stays in floating point: its values fill their range more evenly than any later one's,
-# and a step of theirs is more than one of the picture's. `face` keeps 0.7 points of AR@100 by that; `general`
-# takes 81 ms in the place of 75.
+# What reads the picture itself needs no range: it is given pixels (`model.host.picture_layer`), or stays in floating
+# point. In 256 levels of what is normalised a step is more than one of the picture's, and `face` lost 0.7 points of
+# AR@100.
 _COLOURS = 3
 # Of the second stage the two layers that take nearly all of its products; the last one's few give logits and deltas.
 _SECOND_STAGE = ("refinement.fc1", "refinement.fc2")
