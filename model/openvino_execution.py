@@ -11,7 +11,7 @@ from model.host.picture_layer import reading_pixels
 from model.host.proposing import propose
 from model.host.shared_network import SharedNetwork
 from model.host.winograd import with_winograd
-from model.precision import adds_bytes_exactly
+from model.precision import has_avx2, has_vnni
 from model.structures import Canvas, FloatArray, PixelArray, Proposals, Selection
 
 
@@ -28,10 +28,10 @@ class OpenVINOExecution:
         self.runtime = f"openvino {precision}"
         self.keeps_its_thread = False
         self._calibration = calibration
-        if precision == "int8" and adds_bytes_exactly():
+        if precision == "int8" and has_vnni():
             graphs = reading_pixels(graphs, config.input)
-        if precision == "fp32":
-            graphs = with_winograd(graphs, max(config.input.canvases, key=lambda canvas: canvas.pixels))
+        if precision == "fp32" and has_avx2():  # elsewhere it was not measured
+            graphs = with_winograd(graphs, config.input.canvases)
         threads = default_threads()
         self._whole = OpenVINONetwork(config, graphs, Share(threads), precision)
         anchors = self._whole.anchors

@@ -8,9 +8,9 @@ from model.errors import DeviceError
 Precision = Literal["auto", "fp32", "bf16", "int8"]
 
 # The instructions, as Linux names them, that multiply bfloat16, and those that OpenVINO's integer kernels are at home
-# with, and those among them that add products of bytes in 32 bits; every core of a machine has the same.
+# with, and those that add products of bytes in 32 bits; every core of a machine has the same.
 _BF16 = {"avx512_bf16", "amx_bf16"}
-_INT8 = {"avx2"}
+_AVX2 = {"avx2"}
 _VNNI = {"avx512_vnni", "avx_vnni"}
 _PROCESSOR = Path("/proc/cpuinfo")
 
@@ -45,11 +45,19 @@ def multiplies_bf16(device: str, processor: Path = _PROCESSOR) -> bool:
 
 def multiplies_int8(processor: Path = _PROCESSOR) -> bool:
     """Whether this processor is one on which 8-bit integers were measured to be the faster: an x86 with AVX2."""
-    return not _INT8.isdisjoint(_instructions(processor))
+    return has_avx2(processor)
 
 
-def adds_bytes_exactly(processor: Path = _PROCESSOR) -> bool:
-    """Whether sums of products of bytes cannot overflow: an x86 without VNNI adds two of them in 16 bits."""
+def has_avx2(processor: Path = _PROCESSOR) -> bool:
+    """Whether this is an x86 that says of itself that it has AVX2."""
+    return not _AVX2.isdisjoint(_instructions(processor))
+
+
+def has_vnni(processor: Path = _PROCESSOR) -> bool:
+    """Whether this is an x86 that says of itself that its sums of products of bytes cannot overflow.
+
+    Without VNNI one adds two of them in 16 bits.
+    """
     return not _VNNI.isdisjoint(_instructions(processor))
 
 

@@ -50,12 +50,14 @@ def anchor_candidates(scored: ScoredAnchors, contents: FloatArray, top_n: int) -
     logits = _logits_inside(scored, levels, contents)
     places = _highest_of_levels(logits, joined.bounds, top_n)
     layout = _layout(len(logits), joined.bounds, tuple(level.shape[1] for level in places))
-    top = logits.take(layout.in_batch(places))
+    anchors = layout.in_picture(places)
+    top = logits.take(anchors + layout.picture_starts)
     if not top.max() < np.inf:  # NaN or plus infinity has taken another's place
         logits = np.where(np.isfinite(logits), logits, _NEVER)
         places = _highest_of_levels(logits, joined.bounds, top_n)
-        top = logits.take(layout.in_batch(places))
-    boxes = decode_planes(_deltas(scored, places), joined.boxes.take(layout.in_picture(places), axis=1))
+        anchors = layout.in_picture(places)
+        top = logits.take(anchors + layout.picture_starts)
+    boxes = decode_planes(_deltas(scored, places), joined.boxes.take(anchors, axis=1))
     _clip(boxes.reshape(4, len(logits), -1), contents)
     return Candidates(boxes, top, np.isfinite(top), layout.pictures, layout.groups)
 
@@ -114,12 +116,6 @@ class _Layout:
         """Places (N, k_l) within each level, as places (N * K,) among all of a picture's anchors."""
         joined = np.concatenate(places, axis=1).reshape(-1)
         joined += self.level_starts
-        return joined
-
-    def in_batch(self, places: list[IndexArray]) -> IndexArray:
-        """And as places among those of all pictures."""
-        joined = self.in_picture(places)
-        joined += self.picture_starts
         return joined
 
 

@@ -38,7 +38,7 @@ _PARTIAL = ".partial-graphs-"
 _KEPT_S = 30 * 24 * 3600.0
 _PARTIAL_S = 3600.0
 # What a graph is made of beside the checkpoint: the code that describes networks, and what it takes from elsewhere.
-_SOURCES = ("network/*.py", "config.py", "host/box_planes.py")
+_SOURCES = ("network/*.py", "config.py", "host/box_planes.py", "host/integer_weights.py")
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +148,7 @@ def _read(folder: Path) -> Graphs:
 def _write(folder: Path, graphs: Graphs) -> None:
     from openvino import save_model
 
+    assert graphs.frame is None, "what is made of kept graphs is made anew at each start"
     save_model(graphs.convolutions, folder / _CONVOLUTIONS, compress_to_fp16=False)
     if graphs.refinement is not None:
         save_model(graphs.refinement, folder / _REFINEMENT, compress_to_fp16=False)

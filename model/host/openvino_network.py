@@ -1,6 +1,7 @@
 """A network that OpenVINO computes: on a CPU it fuses and lays out what torch runs one by one.
 
-One compiled model serves every canvas. Normalisation, anchors and selection are NumPy's work.
+One compiled model serves every canvas. Anchors, selection, and normalisation where the graph does not read pixels, are
+NumPy's work.
 """
 
 import threading
@@ -49,7 +50,7 @@ class OpenVINONetwork:
         self.anchors = anchors or AnchorGenerator(config.anchors, graphs.strides)
         self._levels = len(graphs.strides)
         self._frame = graphs.frame
-        self._mean_colour: PixelArray = np.rint(255 * mean).astype(np.uint8)
+        self._mean_colour: PixelArray = np.rint(255 * np.clip(mean, 0, 1)).astype(np.uint8)
         self._convolutions = _Compiled(graphs.convolutions, share, "bf16" if precision == "bf16" else "f32")
         self._refinement = None if graphs.refinement is None else _Compiled(graphs.refinement, share, "f32")
 

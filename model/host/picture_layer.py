@@ -1,4 +1,4 @@
-"""The layer that reads the picture, told to read its pixels: whole numbers of eight bits, so that nothing is rounded.
+"""The layer that reads the picture, told to read its pixels: whole numbers of eight bits, which no rounding changes.
 
 Normalised and then rounded to 256 levels they would not be the pixels any more, since each colour has a deviation of
 its own: `face` lost 0.7 points of AR@100 by that. Here the normalisation is in the weights, which know their colour.
@@ -23,23 +23,24 @@ def reading_pixels(graphs: Graphs, rule: InputRule) -> Graphs:
     Others add two of them in 16 bits, which white pixels times weights of eight bits overflow; with weights of seven
     `pedestrian` loses 0.4 points of AR@1000.
 
-    Zero after normalisation is the mean colour, with which a layer of pixels cannot pad: a caller gives each picture a
-    frame of it, as wide as the layer's own padding was, in whole numbers. So where the frame is read, values are off by
-    up to half a pixel's step, and nowhere else. What has a mean that is no colour stays as it is.
+    Zero after normalisation is the mean colour, with which a layer of pixels cannot pad: a caller lays each picture on
+    it, with a frame as wide as the layer's own padding was, in whole numbers. So what lies beside a picture is off by
+    up to half a pixel's step. What has a mean that is no colour, or another layer than a convolution that pads alike on
+    all sides, stays as it is.
     """
-    if min(rule.mean) < 0 or max(rule.mean) > 1:
-        return graphs
     copy = graphs.convolutions.clone()
-    return replace(graphs, convolutions=copy, frame=_read_pixels(copy, rule))
+    layer = _reader(copy)
+    if layer is None or min(rule.mean) < 0 or max(rule.mean) > 1:
+        return graphs
+    _read_pixels(copy, layer, rule)
+    return replace(graphs, convolutions=copy, frame=_padding(layer))
 
 
-def _read_pixels(graph: Any, rule: InputRule) -> int:
-    """Change the graph, and say how wide the frame is."""
+def _read_pixels(graph: Any, layer: Any, rule: InputRule) -> None:
+    """Put another layer and another input in the place of this layer and the graph's own."""
     from openvino import Type, opset13
 
     (given,) = graph.get_parameters()
-    layer = _reader(given)
-    frame = _padding(layer)
     scale, mean = (np.array(values, dtype=np.float32).reshape(1, 3, 1, 1) for values in (rule.std, rule.mean))
     weights = constant_weights(layer.input_value(1)) / (_BRIGHTEST * scale)
     integers = integer_weights(weights, HIGHEST_WEIGHT)
@@ -55,17 +56,19 @@ def _read_pixels(graph: Any, rule: InputRule) -> int:
     layer.output(0).replace(centred.output(0))
     graph.replace_parameter(0, pixels)
     graph.validate_nodes_and_infer_types()
-    return frame
 
 
-def _reader(given: Any) -> Any:
-    """The convolution that the pictures go to, once their colours are planes."""
-    (planes,) = given.output(0).get_target_inputs()
-    (layer,) = planes.get_node().output(0).get_target_inputs()
-    assert layer.get_node().get_type_name() == "Convolution", "every backbone begins with one"
-    return layer.get_node()
+def _reader(graph: Any) -> Any:
+    """The convolution that alone reads the pictures, once their colours are planes; None if it is something else."""
+    operation = graph.get_parameters()[0]
+    for kind in ("Transpose", "Convolution"):
+        readers = list(operation.output(0).get_target_inputs())
+        if len(readers) != 1 or readers[0].get_node().get_type_name() != kind:
+            return None
+        operation = readers[0].get_node()
+    alike = len({*operation.get_pads_begin(), *operation.get_pads_end()}) == 1
+    return operation if alike else None
 
 
 def _padding(layer: Any) -> int:
-    (padding,) = {*layer.get_pads_begin(), *layer.get_pads_end()}  # one number, as all of them have it
-    return int(padding)
+    return int(layer.get_pads_begin()[0])

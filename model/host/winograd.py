@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from model.host.graphs import Graphs
+from model.host.mapped_weights import MappedWeights
 from model.structures import Canvas, FloatArray
 
 # Fewer places or channels gain nothing that the sums do not take; more weights than 256 x 256 leave the processor's
@@ -43,28 +44,46 @@ _OF_OUTPUT = np.array(
 _BEYOND = np.iinfo(np.int32).max
 
 
-def with_winograd(graphs: Graphs, largest: Canvas) -> Graphs:
-    """Graphs for pictures of any size still; on canvases of ``largest`` it is decided which convolutions change.
+def with_winograd(graphs: Graphs, canvases: Sequence[Canvas]) -> Graphs:
+    """Graphs for pictures of any size still; by these canvases it is decided which convolutions change, and how.
 
     Values differ by some 1e-5 of the largest from those of products one by one.
     """
     graph = graphs.convolutions.clone()
-    places = _places(graphs.convolutions, largest)
+    largest = max(canvases, key=lambda canvas: canvas.pixels)
+    maps = _maps(graphs.convolutions, largest)
+    products: dict[str, Any] = {}  # by what they are made of: a head's layer is there once for each level
     for layer in graph.get_ordered_ops():
-        count = places.get(layer.get_friendly_name(), 0)
-        if count >= _LEAST_PLACES and _fits(layer):
-            strips = max(1, round(count / _OUT**2 / _TILES_IN_A_STRIP))
-            layer.output(0).replace(_convolved(layer.input_value(0), layer.input_value(1).get_node().data, strips))
+        if layer.get_type_name() != "Convolution":
+            continue
+        size = maps[layer.get_friendly_name()]
+        if size.pixels >= _LEAST_PLACES and _fits(layer):
+            weights = layer.input_value(1).get_node()
+            name = weights.get_friendly_name()
+            if name not in products:
+                products[name] = _products(weights.data)
+            rows = [-(-canvas.height * size.height // (largest.height * _OUT)) for canvas in canvases]
+            strips = _strips(rows, size.pixels / _OUT**2 / _TILES_IN_A_STRIP)
+            layer.output(0).replace(_convolved(layer.input_value(0), products[name], strips))
     graph.validate_nodes_and_infer_types()
+    if products:
+        MappedWeights(graphs.convolutions).let_go()  # those that were read have no other reader
     return replace(graphs, convolutions=graph)
 
 
-def _places(graph: Any, canvas: Canvas) -> dict[str, int]:
-    """How many outputs a channel each convolution has on this canvas."""
+def _strips(rows: Sequence[int], about: float) -> int:
+    """Into about so many strips, all alike, maps of these numbers of tile rows are cut with the fewest left over."""
+    numbers = range(max(1, round(about * 3 / 4)), max(1, round(about * 5 / 4)) + 1)
+    return min(numbers, key=lambda number: sum(-(-count // number) * number / count for count in rows))
+
+
+def _maps(graph: Any, canvas: Canvas) -> dict[str, Canvas]:
+    """How large each convolution's output is on this canvas."""
     sized = graph.clone()
     sized.reshape([1, canvas.height, canvas.width, 3])
     layers = [layer for layer in sized.get_ordered_ops() if layer.get_type_name() == "Convolution"]
-    return {layer.get_friendly_name(): int(np.prod(layer.get_output_shape(0)[2:])) for layer in layers}
+    sides = {layer.get_friendly_name(): layer.get_output_shape(0)[2:] for layer in layers}
+    return {name: Canvas(width=width, height=height) for name, (height, width) in sides.items()}
 
 
 def _fits(layer: Any) -> bool:
@@ -84,7 +103,7 @@ class _Tiling:
     """How a map is cut, as operations that know its size when it comes, each of one int64.
 
     ``count``, ``height``, ``width``: pictures and their maps' sides; ``across``: tiles beside one another; ``down``:
-    tiles above one another in a strip.
+    those above one another in a strip.
     """
 
     count: Any
@@ -94,13 +113,20 @@ class _Tiling:
     down: Any
 
 
-def _convolved(given: Any, weights: FloatArray, strips: int) -> Any:
-    """Maps (N, C, H, W) to (N, K, H, W), strip by strip."""
+def _products(weights: FloatArray) -> Any:
+    """What the sums of a tile are multiplied with, (36, C, K), of weights (K, C, 3, 3)."""
     from openvino import opset13 as op
 
     outputs, inputs = weights.shape[:2]
-    transformed = np.einsum("ij,kcjl,ml->mick", _OF_WEIGHTS, weights, _OF_WEIGHTS).astype(np.float32)
-    products = op.constant(transformed.reshape(_IN**2, inputs, outputs))
+    sums = np.einsum("ij,kcjl,ml->mick", _OF_WEIGHTS, weights, _OF_WEIGHTS, optimize=True)
+    return op.constant(sums.reshape(_IN**2, inputs, outputs).astype(np.float32))
+
+
+def _convolved(given: Any, products: Any, strips: int) -> Any:
+    """Maps (N, C, H, W) to (N, K, H, W), strip by strip."""
+    from openvino import opset13 as op
+
+    inputs = products.get_output_shape(0)[1]
     # Over a flat map, OpenVINO gives the channels the last place in half the time.
     flat = op.transpose(op.reshape(given, _whole([0, 0, -1]), special_zero=True), _whole([0, 2, 1]))
     table = op.reshape(flat, _whole([-1, inputs]), special_zero=False)
@@ -155,8 +181,8 @@ def _columns(tiling: _Tiling, number: int) -> Any:
     rows = op.add(op.subtract(first, _whole([1])), _range(_rows_read(tiling), [1, 1, -1, 1]))
     starts = op.multiply(_range(tiling.across, [1, 1, 1, -1]), _whole([_OUT]))
     columns = op.add(starts, _whole(np.arange(_IN).reshape(-1, 1, 1, 1) - 1))
-    above = op.multiply(_range(tiling.count, [1, -1, 1, 1]), tiling.height)
-    places = op.add(op.multiply(op.add(above, rows), tiling.width), columns)
+    before = op.multiply(_range(tiling.count, [1, -1, 1, 1]), tiling.height)
+    places = op.add(op.multiply(op.add(before, rows), tiling.width), columns)
     inside = op.logical_and(_within(rows, tiling.height), _within(columns, tiling.width))
     return op.convert(op.select(inside, places, _whole(_BEYOND)), "i32")
 
@@ -166,8 +192,8 @@ def _rows(tiling: _Tiling) -> Any:
     from openvino import opset13 as op
 
     starts = op.multiply(_range(tiling.down, [1, 1, -1]), _whole([_OUT]))
-    above = op.multiply(_range(tiling.count, [1, -1, 1]), _rows_read(tiling))
-    rows = op.add(op.add(above, starts), _whole(np.arange(_IN).reshape(-1, 1, 1)))
+    before = op.multiply(_range(tiling.count, [1, -1, 1]), _rows_read(tiling))
+    rows = op.add(op.add(before, starts), _whole(np.arange(_IN).reshape(-1, 1, 1)))
     return op.convert(op.reshape(rows, _whole([_IN, -1]), special_zero=False), "i32")
 
 

@@ -3,7 +3,7 @@
 import importlib.util
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -179,7 +179,7 @@ def test_integers_are_made_of_pixels_where_the_processor_adds_them_exactly(
     from model import openvino_execution
     from model.network.openvino_graphs import convert
 
-    monkeypatch.setattr(openvino_execution, "adds_bytes_exactly", lambda: exactly)
+    monkeypatch.setattr(openvino_execution, "has_vnni", lambda: exactly)
     graphs = convert(build_network(tiny_config).eval())
     run = openvino_execution.OpenVINOExecution(tiny_config, graphs, precision, 1, None)
     given = np.full((1, 96, 96, 3), 99, dtype=np.uint8), np.array([[96, 80]], dtype=np.float32), [Selection()]
@@ -189,21 +189,24 @@ def test_integers_are_made_of_pixels_where_the_processor_adds_them_exactly(
     assert len(found.boxes)
 
 
-@pytest.mark.parametrize(("precision", "calls"), [("fp32", 1), ("bf16", 0), ("int8", 0)])
-def test_winograd_is_for_fp32_alone(
-    tiny_config: ModelConfig, monkeypatch: pytest.MonkeyPatch, precision: str, calls: int
+@pytest.mark.parametrize(
+    ("precision", "avx2", "calls"), [("fp32", True, 1), ("fp32", False, 0), ("bf16", True, 0), ("int8", True, 0)]
+)
+def test_winograd_is_for_fp32_alone_and_where_it_was_measured(
+    tiny_config: ModelConfig, monkeypatch: pytest.MonkeyPatch, precision: str, avx2: bool, calls: int
 ):
     pytest.importorskip("openvino")
     from model import openvino_execution
     from model.host.graphs import Graphs
     from model.network.openvino_graphs import convert
 
-    asked: list[Canvas] = []
+    asked: list[Sequence[Canvas]] = []
 
-    def spy(graphs: Graphs, largest: Canvas) -> Graphs:
-        asked.append(largest)
+    def spy(graphs: Graphs, canvases: Sequence[Canvas]) -> Graphs:
+        asked.append(canvases)
         return graphs
 
+    monkeypatch.setattr(openvino_execution, "has_avx2", lambda: avx2)
     monkeypatch.setattr(openvino_execution, "with_winograd", spy)
     openvino_execution.OpenVINOExecution(tiny_config, convert(build_network(tiny_config).eval()), precision, 1, None)
-    assert asked == [max(tiny_config.input.canvases, key=lambda canvas: canvas.pixels)] * calls
+    assert asked == [tiny_config.input.canvases] * calls

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from model.errors import DeviceError
-from model.precision import adds_bytes_exactly, choose_precision, multiplies_bf16, multiplies_int8
+from model.precision import choose_precision, has_avx2, has_vnni, multiplies_bf16, multiplies_int8
 
 
 @pytest.mark.parametrize(
@@ -14,7 +14,7 @@ def test_the_processor_says_what_it_multiplies(tmp_path: Path, flags: str, multi
     told = tmp_path / "cpuinfo"
     told.write_text(f"processor\t: 0\nflags\t\t: fpu {flags}\nbugs\t\t: none\n")
     assert multiplies_bf16("cpu", told) is multiplies
-    assert multiplies_int8(told) is ("avx2" in flags)
+    assert multiplies_int8(told) is has_avx2(told) is ("avx2" in flags)
 
 
 @pytest.mark.parametrize(
@@ -23,8 +23,8 @@ def test_the_processor_says_what_it_multiplies(tmp_path: Path, flags: str, multi
 def test_the_processor_says_how_it_adds_products_of_bytes(tmp_path: Path, flags: str, exactly: bool):
     told = tmp_path / "cpuinfo"
     told.write_text(f"flags\t\t: fpu {flags}\n")
-    assert adds_bytes_exactly(told) is exactly
-    assert not adds_bytes_exactly(tmp_path / "missing")
+    assert has_vnni(told) is exactly
+    assert not has_vnni(tmp_path / "missing")
 
 
 def test_one_that_says_nothing_does_not(tmp_path: Path):

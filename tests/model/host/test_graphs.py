@@ -140,7 +140,7 @@ def test_what_was_not_read_for_long_goes_and_nothing_that_is_not_ours(converted:
 
 def test_all_code_that_a_graph_is_made_of_is_in_its_name():
     names = {path.name for path in graphs._sources()}
-    assert {"refinement.py", "backbones.py", "config.py", "box_planes.py"} <= names
+    assert {"refinement.py", "backbones.py", "config.py", "box_planes.py", "integer_weights.py"} <= names
 
 
 def test_the_commands_keep_graphs_where_the_service_is_told_to(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):

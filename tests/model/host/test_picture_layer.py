@@ -9,11 +9,14 @@ from torch import nn
 
 from model.config import ModelConfig
 from model.host.graphs import Graphs
+from model.host.openvino_core import core
 from model.host.openvino_network import OpenVINONetwork, Share
 from model.host.picture_layer import reading_pixels
 from model.network.network import build_network
 from model.network.openvino_graphs import convert
-from model.precision import adds_bytes_exactly
+from model.network.quantized_graph import quantize
+from model.precision import has_vnni
+from model.quantization import Quantization
 from model.structures import FloatArray, PixelArray
 
 pytest.importorskip("openvino")
@@ -60,13 +63,29 @@ def test_it_computes_nearly_what_it_computes_from_normalised_pictures(tiny_confi
     assert 0 < distance(read, normalised) < 0.02
 
 
-@pytest.mark.skipif(not adds_bytes_exactly(), reason="a processor without VNNI overflows")
+@pytest.mark.skipif(not has_vnni(), reason="a processor without VNNI overflows")
 def test_white_pixels_overflow_nothing(resnet: ModelConfig):
     graphs = graphs_of(resnet)
     white = np.full((1, 64, 96, 3), 255, dtype=np.uint8)
     pixels = reading_pixels(graphs, resnet.input)
     assert distance(maps(resnet, pixels, white), maps(resnet, graphs, white)) < 0.02
     assert distance(maps(resnet, pixels, noise(256)), maps(resnet, graphs, noise(256))) < 0.02
+
+
+@pytest.mark.skipif(not has_vnni(), reason="integers are for processors that add them exactly")
+def test_the_first_layer_is_of_integers(resnet: ModelConfig):
+    graph = reading_pixels(graphs_of(resnet), resnet.input).convolutions
+    compiled = core().compile_model(graph, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    infos = [operation.get_rt_info() for operation in compiled.get_runtime_model().get_ordered_ops()]
+    first = next(info for info in infos if info["layerType"].astype(str) == "Convolution")
+    assert first["runtimePrecision"].astype(str) == "u8"
+
+
+def test_what_does_not_begin_with_one_convolution_is_given_normalised_pictures(resnet: ModelConfig):
+    graphs = graphs_of(resnet)
+    ranges = {"backbone.body.conv1": (-2.0, 2.0)}  # read in 256 levels: what it reads is rounded in between
+    rounded = quantize(graphs, Quantization(ranges))
+    assert reading_pixels(rounded, resnet.input) is rounded
 
 
 def test_what_lies_beside_a_picture_is_not_read(resnet: ModelConfig):
