@@ -2,7 +2,7 @@
 
 Sixteen outputs take 36 products a pair of channels where one by one they take 144. The sums before and after cost
 time, too, and move four times the data; it pays where there are many channels and many places, as in a ResNet-50's
-feature pyramid and head. In fp32 alone: the sums double what bf16 rounds off, and integers have no room for them.
+feature pyramid and head. In fp32 alone: the sums magnify what bf16 rounds off, and integers have no room for them.
 """
 
 from collections.abc import Sequence
