@@ -9,7 +9,7 @@ from bench.pages import Page
 from bench.photographs import photograph
 from bench.picture_sets import MIXED, Sizes
 from bench.table import Table
-from model.imaging.canvas import draw_on_canvas
+from model.imaging.canvas import left_to_draw
 from model.predictor import Predictor
 from model.structures import FloatArray, ImageSize, Selection
 
@@ -63,8 +63,8 @@ def boxes(
     found = []
     for seed, size in enumerate(sizes):
         placement = predictor.input_rule.place(ImageSize(*size))
-        pixels = draw_on_canvas(photograph(*size, seed=seed), placement)
-        found.append(predictor.predict(pixels[None], [placement], [Selection()])[0].boxes)
+        pixels = left_to_draw(photograph(*size, seed=seed), placement)
+        found.append(predictor.predict_undrawn([pixels], [placement], [Selection()])[0].boxes)
     return found
 
 

@@ -36,10 +36,10 @@ from model.device_execution import ROUNDS
 from model.host import selection
 from model.imaging.canvas import InputRule, draw_on_canvas
 from model.network.device_selection import Wanted, select_anchors
-from model.network.folding import fold_norms
 from model.network.packed_boxes import pack, unpack
 from model.network.rpn import ScoredAnchors
 from model.network.selection import on_host
+from model.network.serving import make_ready
 from model.precision import choose_precision
 from model.predictor import Predictor
 from model.structures import ImageSize, PixelArray, Placement, Selection
@@ -87,6 +87,9 @@ def our_side(arguments: argparse.Namespace) -> tuple[Go, Facts]:
     pictures = _pictures(arguments.batch)
     placements = [predictor.input_rule.place(ImageSize(*picture.size)) for picture in pictures]
     selections = [Selection(top_n=predictor.max_top_n)] * len(pictures)
+    if predictor.draws:
+        decoded = [np.asarray(picture) for picture in pictures]
+        return lambda: predictor.predict_undrawn(decoded, placements, selections), {}
     # a lone picture stays in the thread that asks: in another one it would wait to be woken
     draw_all = map if len(pictures) == 1 else ThreadPoolExecutor(usable_cores()).map
 
@@ -168,12 +171,13 @@ def backbone_side(arguments: argparse.Namespace) -> tuple[Go, Facts]:
     """The backbone alone, prepared as `Predictor` prepares it, from normalised pictures; the fact is its work."""
     keep_freed_memory()
     checkpoint = load_checkpoint(arguments.weights)
-    network = restore_network(checkpoint, arguments.weights)
-    fold_norms(network)
-    network.compute_in(_precision(arguments))
-    network = network.eval().to(arguments.device).to(memory_format=torch.channels_last)
-    pictures = network.normalisation(*_on_canvas(checkpoint.config.input, arguments)).to(_dtype(arguments))
-    return lambda: network.backbone(pictures), {"network": _work(lambda: network.backbone(pictures))}
+    network = restore_network(checkpoint, arguments.weights).eval().to(arguments.device)
+    pictures = network.normalisation(*_on_canvas(checkpoint.config.input, arguments))
+    work = _work(lambda: network.backbone(pictures))  # of what is fused it would miss some
+    make_ready(network, _precision(arguments), arguments.device)
+    network = network.to(memory_format=torch.channels_last)
+    pictures = pictures.to(_dtype(arguments))
+    return lambda: network.backbone(pictures), {"network": work}
 
 
 def _work(forward: Go) -> float:

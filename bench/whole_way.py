@@ -38,9 +38,14 @@ def decode_and_predict(arguments: argparse.Namespace) -> tuple[Go, Facts]:
     selection = Selection(nms_iou=predictor.info.nms_iou)
 
     def go() -> object:
-        decoded = [decode_picture(data, predictor.input_rule, _MAX_PIXELS) for data in next(turns)]
-        pixels = np.stack([picture.pixels for picture in decoded])
-        return predictor.predict(pixels, [picture.placement for picture in decoded], [selection] * len(decoded))
+        decoded = [
+            decode_picture(data, predictor.input_rule, _MAX_PIXELS, draws=predictor.draws) for data in next(turns)
+        ]
+        pixels = [picture.pixels for picture in decoded]
+        given = ([picture.placement for picture in decoded], [selection] * len(decoded))
+        if predictor.draws:
+            return predictor.predict_undrawn(pixels, *given)
+        return predictor.predict(np.stack(pixels), *given)
 
     return go, {"goes": len(rotation), "pictures": len(pictures)}
 

@@ -14,9 +14,11 @@ from model.cuda_graphs import CUDAGraphRecorder, Work
 from model.errors import DeviceLost, DeviceOutOfMemory
 from model.network.device_proposing import propose_on_device
 from model.network.device_selection import Wanted
+from model.network.drawing import can_draw, draw_on_device
 from model.network.network import ProposalNetwork
 from model.network.packed_boxes import all_settled, pack, unpack
-from model.structures import FloatArray, PixelArray, Proposals, Selection
+from model.staging import Staging
+from model.structures import FloatArray, PixelArray, Placement, Proposals, Selection
 
 # Rounds of NMS (`model.network.suppression`) before anything is read back. On photographs `general` and `face` took up
 # to 16; a batch that takes more is computed once more.
@@ -50,6 +52,8 @@ class DeviceExecution:
         self._selection = selection
         self._calibration = calibration
         self._recorder = recorder
+        self._staging = Staging(device)
+        self.draws = can_draw(device)
         self._recordings: dict[tuple[int, int, int], Callable[..., Tensor] | None] = {}
 
     def sizes_to_warm(self, largest: int) -> tuple[int, ...]:
@@ -58,7 +62,6 @@ class DeviceExecution:
             return tuple(dict.fromkeys((1, largest)))
         return (*(2**power for power in range((largest - 1).bit_length())), largest)
 
-    @torch.inference_mode()
     def propose(
         self, pixels: PixelArray, contents: FloatArray, selections: Sequence[Selection], *, alone: bool
     ) -> list[Proposals]:
@@ -68,12 +71,29 @@ class DeviceExecution:
             DeviceOutOfMemory: a smaller batch may pass.
             DeviceLost: only a new process can go on.
         """
+        return self._found(lambda: self._staging.place([pixels])[0], contents, selections)
+
+    def propose_undrawn(
+        self,
+        pictures: Sequence[PixelArray],
+        placements: Sequence[Placement],
+        contents: FloatArray,
+        selections: Sequence[Selection],
+    ) -> list[Proposals]:
+        """The same from upright pictures, uint8 (h, w, 3), which it resizes itself; only where it ``draws``."""
+        return self._found(lambda: draw_on_device(pictures, placements, self._staging), contents, selections)
+
+    @torch.inference_mode()
+    def _found(
+        self, canvases: Callable[[], Tensor], contents: FloatArray, selections: Sequence[Selection]
+    ) -> list[Proposals]:
         wanted = Wanted.by(selections)
-        given = (torch.from_numpy(pixels), torch.from_numpy(contents), wanted.ious, wanted.thresholds)
+        rest = [contents, wanted.ious.numpy(), wanted.thresholds.numpy()]
         try:
+            given = (canvases(), *self._staging.place(rest))
             packed = self._quickly(given).cpu().numpy()
             if not all_settled(packed):
-                packed = self._propose(*self._placed(given), rounds=None).cpu().numpy()
+                packed = self._propose(*given, rounds=None).cpu().numpy()
         except torch.OutOfMemoryError as error:
             traceback.clear_frames(error.__traceback__)
         except torch.AcceleratorError as error:
@@ -86,12 +106,12 @@ class DeviceExecution:
             return unpack(packed, selections)
         # Nothing holds what was computed so far any more: neither a frame, nor an error that holds frames.
         torch.cuda.empty_cache()
-        raise DeviceOutOfMemory(f"{self._device} cannot hold a batch of {len(pixels)}")
+        raise DeviceOutOfMemory(f"{self._device} cannot hold a batch of {len(contents)}")
 
     def _quickly(self, given: tuple[Tensor, ...]) -> Tensor:
         recording = self._recording(given)
         if recording is None:
-            return self._propose(*self._placed(given), rounds=ROUNDS)
+            return self._propose(*given, rounds=ROUNDS)
         return recording(*given)
 
     def _recording(self, given: tuple[Tensor, ...]) -> Callable[..., Tensor] | None:
@@ -105,9 +125,6 @@ class DeviceExecution:
             fitting = [tensor.new_zeros(places, *tensor.shape[1:]) for tensor in given]
             self._recordings[key] = self._recorder.record(partial(self._propose, rounds=ROUNDS), fitting)
         return self._recordings[key]
-
-    def _placed(self, given: tuple[Tensor, ...]) -> list[Tensor]:
-        return [tensor.to(self._device) for tensor in given]
 
     def _propose(
         self, pixels: Tensor, contents: Tensor, ious: Tensor, thresholds: Tensor, *, rounds: int | None

@@ -11,7 +11,7 @@ from typing import Literal, Protocol, get_args
 from model.cores import default_threads
 from model.errors import DeviceError, MissingExtra, ModelError
 from model.precision import choose_precision, multiplies_bf16, multiplies_int8
-from model.structures import FloatArray, PixelArray, Proposals, Selection
+from model.structures import FloatArray, PixelArray, Placement, Proposals, Selection
 
 Runtime = Literal["auto", "torch", "openvino", "cuda-graphs"]
 
@@ -34,6 +34,10 @@ class Execution(Protocol):
     def keeps_its_thread(self) -> bool:
         """Whether lone calls should come from the thread that it was made in."""
 
+    @property
+    def draws(self) -> bool:
+        """Whether it resizes pictures itself, sooner than a processor does: it is a `DrawingExecution`."""
+
     def sizes_to_warm(self, largest: int) -> tuple[int, ...]:
         """The batch sizes whose first time takes longer, for batches of up to ``largest`` pictures."""
 
@@ -44,6 +48,19 @@ class Execution(Protocol):
 
         ``pixels``: uint8 (N, H, W, 3); ``contents``: float32 (N, 2), the (width, height) that each picture covers.
         """
+
+
+class DrawingExecution(Protocol):
+    """What can be given pictures that are yet to be laid on their canvas."""
+
+    def propose_undrawn(
+        self,
+        pictures: Sequence[PixelArray],
+        placements: Sequence[Placement],
+        contents: FloatArray,
+        selections: Sequence[Selection],
+    ) -> list[Proposals]:
+        """As `Execution.propose`, from upright RGB pictures, uint8 (h, w, 3), of one canvas."""
 
 
 def choose_lanes(wanted: int, device: str) -> int:

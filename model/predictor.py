@@ -1,22 +1,24 @@
 """The only door that the service uses: load a checkpoint, warm it, predict a batch."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
+from PIL import Image
 
 from model.allocator import give_back_freed_memory
 from model.checkpoints.checkpoint import Checkpoint, load_checkpoint
 from model.device import choose_device, is_cpu
 from model.errors import DeviceError
-from model.execution import Execution, choose_execution, choose_lanes
+from model.execution import DrawingExecution, Execution, choose_execution, choose_lanes
 from model.host.graphs import DEFAULT_CACHE, GraphFolder
+from model.imaging.canvas import draw_on_canvas
 from model.precision import multiplies_bf16
 from model.preparation import graphs_of
-from model.structures import Canvas, ImageSize, ModelInfo, PixelArray, Placement, Proposals, Selection
+from model.structures import Canvas, FloatArray, ImageSize, ModelInfo, PixelArray, Placement, Proposals, Selection
 
 if TYPE_CHECKING:  # torch is imported where it is what computes
     import torch
@@ -39,6 +41,7 @@ class Predictor:
 
     def __init__(self, execution: Execution, checkpoint: Checkpoint, device: str) -> None:
         self._execution = execution
+        self._drawing = cast(DrawingExecution, execution) if execution.draws else None
         self.device = device
         self.input_rule = checkpoint.config.input
         self.max_top_n = checkpoint.config.selection.post_nms_top_n
@@ -122,6 +125,11 @@ class Predictor:
         """Most pictures that are worth one call: a CPU answers them sooner one by one, each on a core of its own."""
         return 1 if self.device == "cpu" else _GPU_BATCH
 
+    @property
+    def draws(self) -> bool:
+        """Whether `predict_undrawn` resizes on the device; if not, whoever decodes may as well do it before."""
+        return self._execution.draws
+
     def sizes_to_warm(self, largest: int) -> tuple[int, ...]:
         """The batch sizes to warm where batches of up to ``largest`` pictures are going to come, smallest first."""
         return self._execution.sizes_to_warm(largest)
@@ -155,13 +163,50 @@ class Predictor:
         """
         if pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[3] != 3:
             raise ValueError(f"pixels must be uint8 (N, H, W, 3), not {pixels.dtype} {pixels.shape}")
-        if not len(pixels) == len(placements) == len(selections):
-            raise ValueError(f"{len(pixels)} pictures, {len(placements)} placements, {len(selections)} selections")
+        _check_lengths(pixels, placements, selections)
         if not len(pixels):
             return []
-        sizes = np.array([(p.content.width, p.content.height) for p in placements], dtype=np.float32)
-        selected = self._execution.propose(pixels, sizes, selections, alone=alone)
-        return [_restore(proposals, placement) for proposals, placement in zip(selected, placements, strict=True)]
+        return _restored(self._execution.propose(pixels, _contents(placements), selections, alone=alone), placements)
+
+    def predict_undrawn(
+        self,
+        pictures: Sequence[PixelArray],
+        placements: Sequence[Placement],
+        selections: Sequence[Selection],
+        *,
+        alone: bool = True,
+    ) -> list[Proposals]:
+        """As `predict`, from pictures that are yet to be resized: by the device where it ``draws``, or else here.
+
+        ``pictures``: uint8 (h, w, 3) each, RGB, upright, as `left_to_draw` leaves them, all placed on one canvas.
+
+        Raises:
+            ValueError: the three arguments are not of one length, a picture not uint8 (h, w, 3), or canvases differ.
+        """
+        _check_lengths(pictures, placements, selections)
+        for picture in pictures:
+            if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3:
+                raise ValueError(f"pictures must be uint8 (h, w, 3), not {picture.dtype} {picture.shape}")
+        if len({placement.canvas for placement in placements}) > 1:
+            raise ValueError("the pictures of one call must have one canvas")
+        if not pictures:
+            return []
+        if self._drawing is None:
+            pairs = zip(pictures, placements, strict=True)
+            pixels = np.stack([draw_on_canvas(Image.fromarray(picture), placement) for picture, placement in pairs])
+            return self.predict(pixels, placements, selections, alone=alone)
+        contents = _contents(placements)
+        return _restored(self._drawing.propose_undrawn(pictures, placements, contents, selections), placements)
+
+
+def _check_lengths(pictures: Sized, placements: Sized, selections: Sized) -> None:
+    if not len(pictures) == len(placements) == len(selections):
+        raise ValueError(f"{len(pictures)} pictures, {len(placements)} placements, {len(selections)} selections")
+
+
+def _contents(placements: Sequence[Placement]) -> FloatArray:
+    """The (width, height) that each picture covers of its canvas: float32 (N, 2)."""
+    return np.array([(p.content.width, p.content.height) for p in placements], dtype=np.float32)
 
 
 def _openvino_execution(checkpoint: Checkpoint, path: Path, cache: Path, precision: str, lanes: int) -> Execution:
@@ -177,13 +222,12 @@ def _network(checkpoint: Checkpoint, path: Path, device: str, precision: str) ->
 
     import_torchvision()
     from model.checkpoints.restore import restore_network
-    from model.network.folding import fold_norms
+    from model.network.serving import make_ready
 
     if precision == "bf16" and is_cpu(device) and not multiplies_bf16("cpu"):
         _log.warning("%s: bf16 was asked for, which this processor computes many times slower than fp32", path)
     network = restore_network(checkpoint, path)
-    fold_norms(network)
-    network.compute_in(precision)
+    make_ready(network, precision, device)
     return _placed(network, device)
 
 
@@ -216,6 +260,10 @@ def _whole(canvas: Canvas) -> Placement:
     """The placement of a picture that fills its canvas at full scale."""
     size = ImageSize(canvas.width, canvas.height)
     return Placement(size, size, canvas)
+
+
+def _restored(selected: Sequence[Proposals], placements: Sequence[Placement]) -> list[Proposals]:
+    return [_restore(proposals, placement) for proposals, placement in zip(selected, placements, strict=True)]
 
 
 def _restore(selected: Proposals, placement: Placement) -> Proposals:

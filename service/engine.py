@@ -64,6 +64,10 @@ class Predictor(Protocol):
     def keeps_its_thread(self) -> bool:
         """Whether its lone calls, the first ones too, should come from the thread that loaded it."""
 
+    @property
+    def draws(self) -> bool:
+        """Whether it lays pictures on their canvas itself, by `predict_undrawn`."""
+
     def sizes_to_warm(self, largest: int) -> tuple[int, ...]:
         """The batch sizes to warm where batches of up to ``largest`` pictures are going to come, smallest first."""
 
@@ -74,6 +78,16 @@ class Predictor(Protocol):
         self, pixels: PixelArray, placements: Sequence[Placement], selections: Sequence[Selection], *, alone: bool
     ) -> list[Proposals]:
         """The proposals of N pictures on one canvas; ``alone``: no other thread is calling."""
+
+    def predict_undrawn(
+        self,
+        pictures: Sequence[PixelArray],
+        placements: Sequence[Placement],
+        selections: Sequence[Selection],
+        *,
+        alone: bool,
+    ) -> list[Proposals]:
+        """The same from pictures that are yet to be resized."""
 
 
 LoadPredictor = Callable[[Path, str], Predictor]
@@ -91,6 +105,7 @@ class LoadedModel:
     runtime: str
     usual_batch: int
     lanes: int
+    draws: bool
 
     @classmethod
     def of(cls, name: str, predictor: Predictor) -> "LoadedModel":
@@ -104,6 +119,7 @@ class LoadedModel:
             predictor.runtime,
             predictor.usual_batch,
             predictor.lanes,
+            predictor.draws,
         )
 
 
@@ -196,7 +212,7 @@ class Engine:
         *,
         alone: bool = False,
     ) -> list[Proposals]:
-        """The proposals of N pictures on one canvas, from the model of that name.
+        """The proposals of N pictures on one canvas, from the model of that name, drawn unless it ``draws`` itself.
 
         ``alone``: nothing else waits; where no other lane is busy either, the whole device takes up these.
 
@@ -208,7 +224,10 @@ class Engine:
         alone = alone and not any(lane.waiting for lane in self._lanes)
 
         def work() -> list[Proposals]:
-            return self._predictors[name].predict(np.stack(pixels), placements, selections, alone=alone)
+            predictor = self._predictors[name]
+            if predictor.draws:
+                return predictor.predict_undrawn(pixels, placements, selections, alone=alone)
+            return predictor.predict(np.stack(pixels), placements, selections, alone=alone)
 
         try:
             found: list[Proposals] = await self._run(lane, work)

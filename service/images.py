@@ -5,14 +5,17 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from model.imaging.canvas import InputRule, draw_on_canvas
+from model.imaging.canvas import InputRule, draw_on_canvas, left_to_draw
 from model.imaging.decoding import Header, Picture
 from model.structures import PixelArray, Placement
 
 
 @dataclass(frozen=True, slots=True)
 class DecodedPicture:
-    """A picture ready for the network; ``pixels`` is uint8 (H, W, 3) and fills its canvas."""
+    """A picture ready for the network.
+
+    ``pixels``: uint8 (H, W, 3), which fill its canvas or, for a model that ``draws``, are the picture as decoded.
+    """
 
     header: Header
     placement: Placement
@@ -28,26 +31,30 @@ class Decoder:
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="decode")
         self._max_pixels = max_pixels
 
-    async def decode(self, data: bytes, rule: InputRule) -> DecodedPicture:
+    async def decode(self, data: bytes, rule: InputRule, *, draws: bool = False) -> DecodedPicture:
         """Check the header, then decode; if the awaiting task is cancelled before its turn, no work is done.
+
+        ``draws``: the model lays pictures on their canvas itself.
 
         Raises:
             PictureError: unsupported, too many declared pixels, or undecodable.
         """
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._threads, self._decode, data, rule, time.perf_counter())
+        return await loop.run_in_executor(self._threads, self._decode, data, rule, draws, time.perf_counter())
 
     def close(self) -> None:
         """Finish the picture in hand and end the threads."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    def _decode(self, data: bytes, rule: InputRule, submitted: float) -> DecodedPicture:
+    def _decode(self, data: bytes, rule: InputRule, draws: bool, submitted: float) -> DecodedPicture:
         wait_ms = (time.perf_counter() - submitted) * 1000
-        return decode_picture(data, rule, self._max_pixels, wait_ms=wait_ms)
+        return decode_picture(data, rule, self._max_pixels, draws=draws, wait_ms=wait_ms)
 
 
-def decode_picture(data: bytes, rule: InputRule, max_pixels: int, *, wait_ms: float = 0.0) -> DecodedPicture:
-    """Check the header, decode, and lay on the canvas, in the calling thread.
+def decode_picture(
+    data: bytes, rule: InputRule, max_pixels: int, *, draws: bool = False, wait_ms: float = 0.0
+) -> DecodedPicture:
+    """Check the header, decode, and unless the model draws, lay on the canvas, in the calling thread.
 
     Raises:
         PictureError: unsupported, too many declared pixels, or undecodable.
@@ -55,6 +62,7 @@ def decode_picture(data: bytes, rule: InputRule, max_pixels: int, *, wait_ms: fl
     started = time.perf_counter()
     picture = Picture(data, max_pixels=max_pixels)
     placement = rule.place(picture.header.size)
-    pixels = draw_on_canvas(picture.decode(at_least=placement.content), placement)
+    decoded = picture.decode(at_least=placement.content)
+    pixels = left_to_draw(decoded, placement) if draws else draw_on_canvas(decoded, placement)
     decode_ms = (time.perf_counter() - started) * 1000
     return DecodedPicture(picture.header, placement, pixels, wait_ms, decode_ms)

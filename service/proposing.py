@@ -40,7 +40,8 @@ class Proposing:
             raise upload.error
         try:
             async with asyncio.timeout_at(self.deadline):
-                picture = await self.decoder.decode(upload.data, self.batcher.model.input_rule)
+                model = self.batcher.model
+                picture = await self.decoder.decode(upload.data, model.input_rule, draws=model.draws)
                 inference = await self.batcher.propose(picture.pixels, picture.placement, self.selection, self.deadline)
         except TimeoutError:
             raise DeadlineExceeded("the deadline passed before the answer was ready") from None

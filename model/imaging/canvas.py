@@ -15,6 +15,9 @@ from model.structures import Canvas, ImageSize, PixelArray, Placement
 # A side that shrinks to less than a 64th is first averaged down to 32 to 64 times what it becomes. Ordinary photographs
 # never are; without it a strip of 50 million pixels in a row costs Pillow 800 MB of filter coefficients.
 _REDUCING_GAP = 32.0
+# How many times the pixels that it needs a picture may keep: what is left of a JPEG, whose sides are decoded at a half,
+# a quarter or an eighth, is less than that.
+_LEFT_OVER = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,11 +109,26 @@ def draw_on_canvas(picture: Image.Image, placement: Placement) -> PixelArray:
     network, which masks it after normalisation.
     """
     content = placement.content
-    if picture.size != (content.width, content.height):
-        picture = picture.resize((content.width, content.height), Image.Resampling.BILINEAR, reducing_gap=_REDUCING_GAP)
     pixels = np.zeros((placement.canvas.height, placement.canvas.width, 3), dtype=np.uint8)
-    pixels[: content.height, : content.width] = np.asarray(picture)
+    pixels[: content.height, : content.width] = np.asarray(_resized(picture, content))
     return pixels
+
+
+def left_to_draw(picture: Image.Image, placement: Placement) -> PixelArray:
+    """An upright RGB picture, uint8 (h, w, 3), for a device that resizes and lays it on its canvas itself.
+
+    As it is, or where that is much more than its canvas will show, resized already: many may be waiting.
+    """
+    content = placement.content
+    if picture.width * picture.height > _LEFT_OVER * content.width * content.height:
+        picture = _resized(picture, content)
+    return np.asarray(picture)
+
+
+def _resized(picture: Image.Image, content: ImageSize) -> Image.Image:
+    if picture.size == (content.width, content.height):
+        return picture
+    return picture.resize((content.width, content.height), Image.Resampling.BILINEAR, reducing_gap=_REDUCING_GAP)
 
 
 def _room(canvas: Canvas, content: ImageSize) -> float:

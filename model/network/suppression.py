@@ -5,11 +5,15 @@ time, or all as one set whose pairs grow by the square of their number. Here pic
 answer is a mask. The survivors are those of the greedy walk: a box survives if no higher survivor overlaps it, so
 whoever knows the survivors above knows its fate, and to judge every box by the last round's survivors, again and again,
 comes to rest at exactly these: after n rounds the first n boxes are settled, in practice all of them after a few.
+
+An NVIDIA GPU has kernels that walk (`model.network.cuda_suppression`); the rounds are for where they cannot be had.
 """
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+from model.network.cuda_suppression import can_suppress, suppress_on_cuda
 
 # A round is a pass over all pairs, a byte each, and nearly all of its time: it reads them eight at once.
 _WORD, _BYTES = torch.int64, 8
@@ -30,6 +34,9 @@ def suppress(boxes: Tensor, competing: Tensor, ious: Tensor, *, rounds: int | No
     whether ``rounds`` were enough for that set. With None as many are made as it takes, and the host waits for each few
     of them.
     """
+    if can_suppress(boxes.device, len(ious)):
+        survivors: Tensor = suppress_on_cuda(boxes, competing, ious)
+        return survivors, competing.new_ones(len(competing))
     count = boxes.shape[1]
     padding = -count % _BYTES
     boxes, competing = F.pad(boxes, (0, 0, 0, padding)), F.pad(competing, (0, padding))

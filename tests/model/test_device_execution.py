@@ -21,9 +21,9 @@ from model.predictor import Predictor
 from model.structures import FloatArray, ImageSize, PixelArray, Placement, Proposals, Selection
 from model.torch_execution import TorchExecution
 from tests.model.network.test_device_proposing import talkative
+from tests.needs import needs_cuda
 
 CPU = torch.device("cpu")
-needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 
 
 @pytest.fixture

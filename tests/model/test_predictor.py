@@ -15,6 +15,7 @@ from model.network.network import build_network
 from model.precision import multiplies_bf16
 from model.predictor import Predictor
 from model.structures import ImageSize, PixelArray, Placement, Proposals, Selection
+from tests.needs import needs_cuda
 from tests.scenes import draw_scene
 
 ALL = Selection(top_n=1000)
@@ -128,7 +129,7 @@ def test_the_cpu_is_the_cpu_whichever_number_it_is_given(predictor: Predictor, t
     assert (other.device, other.runtime, other.usual_batch) == ("cpu", predictor.runtime, 1)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@needs_cuda
 def test_cuda_agrees_with_the_cpu(predictor: Predictor, tmp_path: Path):
     other = Predictor.load(tmp_path / "tiny.safetensors", device="cuda", precision="fp32")
     items = [place(predictor, seed) for seed in range(4)]

@@ -1,0 +1,68 @@
+"""Greedy non-maximum suppression on an NVIDIA GPU: two kernels of our own, exact, and nothing is waited for.
+
+Beside the rounds of `model.network.suppression`, whose passes over all pairs were most of what a picture took, they
+take next to nothing (docs/performance.md).
+"""
+
+import logging
+from functools import cache
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from model.cuda_kernels import Kernel, KernelError, compile_kernels
+
+_SOURCE = Path(__file__).with_name("suppression.cu")
+_KERNELS = ("overlapping", "walk")
+_BITS = 64  # boxes in a word
+_THREADS = (32, 8, 1)  # of a walk
+
+_log = logging.getLogger(__name__)
+
+
+def can_suppress(device: torch.device, thresholds: int) -> bool:
+    """Whether this device has the kernels; where they cannot be had, the reason is logged once."""
+    return device.type == "cuda" and torch.cuda.is_available() and bool(_kernels(device, thresholds))
+
+
+@torch.library.custom_op("rpn::suppress", mutates_args=())
+def suppress_on_cuda(boxes: Tensor, competing: Tensor, ious: Tensor) -> Tensor:
+    """Survivors, bool (T, S, K), as `model.network.suppression.suppress` has them, all settled.
+
+    ``boxes``: float32 (S, K, 4), highest first; ``competing``: bool (S, K); ``ious``: float32 (T, S).
+    """
+    sets, count, _ = boxes.shape
+    words = -(-count // _BITS)
+    survivors = torch.empty((len(ious), sets, count), dtype=torch.bool, device=boxes.device)
+    if survivors.numel() == 0:
+        return survivors
+    overlapping, walk = _kernels(boxes.device, len(ious))
+    over = torch.empty((len(ious), sets, count, words), dtype=torch.int64, device=boxes.device)
+    boxes, competing, ious = boxes.contiguous(), competing.contiguous(), ious.contiguous()
+    sizes = (count, words, sets)
+    with torch.cuda.device(boxes.device):
+        overlapping((words, words, sets), (_BITS, 1, 1), [boxes, ious, over, *sizes])
+        shared_bytes = (words + _BITS) * over.itemsize
+        walk((sets, len(ious), 1), _THREADS, [over, competing, survivors, *sizes], shared_bytes=shared_bytes)
+    return survivors
+
+
+@suppress_on_cuda.register_fake
+def _(boxes: Tensor, competing: Tensor, ious: Tensor) -> Tensor:
+    return boxes.new_empty((len(ious), *competing.shape), dtype=torch.bool)
+
+
+def source(thresholds: int) -> str:
+    """CUDA C++ for so many thresholds."""
+    return f"#define THRESHOLDS {thresholds}\n{_SOURCE.read_text()}"
+
+
+@cache
+def _kernels(device: torch.device, thresholds: int) -> tuple[Kernel, ...]:
+    """Those of ``suppression.cu``, none where they cannot be had."""
+    try:
+        return tuple(compile_kernels(source(thresholds), _KERNELS, device))
+    except KernelError as error:
+        _log.warning("NMS on %s goes without its kernels: %s", device, str(error).partition("\n")[0])
+        return ()

@@ -1,0 +1,82 @@
+"""Pictures resized onto their canvases by an NVIDIA GPU, every pixel as Pillow has it.
+
+The processor takes longer to resize a photograph than the GPU takes for all that follows.
+"""
+
+import logging
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from model.cuda_kernels import Kernel, KernelError, compile_kernels
+from model.imaging.resampling import FIXED_POINT_BITS, bilinear_taps, columns_first
+from model.staging import Staging, offsets
+from model.structures import ImageSize, PixelArray, Placement
+
+_SOURCE = Path(__file__).with_name("drawing.cu")
+_BLOCK = (32, 8, 1)  # a warp along a row, whose pixels lie together
+_OF_A_PICTURE = 5  # arrays: its pixels, and both directions' taps
+
+_log = logging.getLogger(__name__)
+
+
+def can_draw(device: torch.device) -> bool:
+    """Whether this device has the kernel; where it cannot be had, the reason is logged once."""
+    return device.type == "cuda" and bool(_kernels(device))
+
+
+def draw_on_device(pictures: Sequence[PixelArray], placements: Sequence[Placement], staging: Staging) -> Tensor:
+    """Upright RGB pictures, uint8 (h, w, 3), on their one canvas: uint8 (N, H, W, 3) on the staging's device.
+
+    As `model.imaging.canvas.draw_on_canvas` has them, but for its averaging of sides that shrink to less than a 64th.
+    """
+    canvas = placements[0].canvas
+    arrays = _arrays(pictures, placements)
+    first, *_ = staging.place(arrays)
+    canvases = torch.empty((len(pictures), canvas.height, canvas.width, 3), dtype=torch.uint8, device=first.device)
+    (kernel,) = _kernels(first.device)
+    grid = (-(-canvas.width // _BLOCK[0]), -(-canvas.height // _BLOCK[1]), len(pictures))
+    with torch.cuda.device(first.device):
+        kernel(grid, _BLOCK, [first, canvases, canvas.height, canvas.width])
+    return canvases
+
+
+def source() -> str:
+    """CUDA C++."""
+    return f"#define BITS {FIXED_POINT_BITS}\n{_SOURCE.read_text()}"
+
+
+def _arrays(pictures: Sequence[PixelArray], placements: Sequence[Placement]) -> list[npt.NDArray[Any]]:
+    """What the kernel is given: a table that says of each picture where the rest of it lies, and all of that."""
+    table = np.empty((len(pictures), 11), dtype=np.int64)
+    arrays: list[npt.NDArray[Any]] = [table]
+    for pixels, placement in zip(pictures, placements, strict=True):
+        size, content = ImageSize(pixels.shape[1], pixels.shape[0]), placement.content
+        across, down = bilinear_taps(size.width, content.width), bilinear_taps(size.height, content.height)
+        arrays += [pixels, across.starts, across.weights, down.starts, down.weights]
+    starts = offsets(arrays)
+    for n, (row, placement) in enumerate(zip(table, placements, strict=True)):
+        own = slice(1 + n * _OF_A_PICTURE, 1 + (n + 1) * _OF_A_PICTURE)
+        pixels, _, across_weights, _, down_weights = arrays[own]
+        at, *taps_at = starts[own]
+        size, content = ImageSize(pixels.shape[1], pixels.shape[0]), placement.content
+        across_at, down_at = (*taps_at[:2], across_weights.shape[1]), (*taps_at[2:], down_weights.shape[1])
+        where = (at, size.width, content.width, content.height)
+        row[:] = (*where, *across_at, *down_at, columns_first(size, content))
+    return arrays
+
+
+@cache
+def _kernels(device: torch.device) -> tuple[Kernel, ...]:
+    """The one of ``drawing.cu``, none where it cannot be had."""
+    try:
+        return tuple(compile_kernels(source(), ["draw"], device))
+    except KernelError as error:
+        _log.warning("pictures for %s are resized by the processor: %s", device, str(error).partition("\n")[0])
+        return ()

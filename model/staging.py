@@ -1,0 +1,68 @@
+"""Arrays on their way to a GPU: gathered in memory that it reads by itself, and taken over in one go.
+
+From any other memory a copy goes piece by piece through such memory of the driver's, and each waits for the last.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+# Where an array may begin: no vector that a kernel reads is longer.
+_ALIGNMENT = 16
+
+Arrays = Sequence[npt.NDArray[Any]]
+
+
+class Staging:
+    """For one device and one thread. Its memory grows to the most that was ever placed at once."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._host = torch.empty(0, dtype=torch.uint8)
+        self._taken: torch.cuda.Event | None = None
+
+    def place(self, arrays: Arrays) -> list[Tensor]:
+        """The arrays as tensors on the device, in one block of its memory; on a CPU the arrays themselves."""
+        if self._device.type == "cpu":
+            return [torch.from_numpy(array) for array in arrays]
+        lying = self._taken_over(arrays)
+        return [
+            lying[start : start + array.nbytes].view(_dtype_of(array)).view(array.shape)
+            for start, array in zip(offsets(arrays)[:-1], arrays, strict=True)
+        ]
+
+    def _taken_over(self, arrays: Arrays) -> Tensor:
+        *starts, total = offsets(arrays)
+        if self._taken is not None:
+            self._taken.synchronize()  # what was placed last has left
+        if len(self._host) < total:
+            self._host = torch.empty(1 << (total - 1).bit_length(), dtype=torch.uint8, pin_memory=True)
+        memory = self._host.numpy()
+        for start, array in zip(starts, arrays, strict=True):
+            target = memory[start : start + array.nbytes].view(array.dtype).reshape(array.shape)
+            np.copyto(target, array)
+        with torch.cuda.device(self._device):
+            lying = self._host[:total].to(self._device, non_blocking=True)
+            self._taken = torch.cuda.Event()  # type: ignore[no-untyped-call]
+            self._taken.record()
+        return lying
+
+
+def offsets(arrays: Arrays) -> list[int]:
+    """Where each begins in a block of all of them, in bytes, and last where the block ends.
+
+    >>> offsets([np.zeros(3, np.uint8), np.zeros(5, np.float32), np.zeros(1, np.uint8)])
+    [0, 16, 48, 64]
+    """
+    starts = [0]
+    for array in arrays:
+        starts.append(starts[-1] + -(-array.nbytes // _ALIGNMENT) * _ALIGNMENT)
+    return starts
+
+
+def _dtype_of(array: npt.NDArray[Any]) -> torch.dtype:
+    return torch.from_numpy(np.empty(0, dtype=array.dtype)).dtype

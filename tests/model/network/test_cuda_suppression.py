@@ -1,0 +1,65 @@
+"""The kernels compile without a GPU; with one their survivors are those of the rounds."""
+
+import logging
+
+import pytest
+import torch
+
+from model.cuda_kernels import compile_for
+from model.network import cuda_suppression, suppression
+from model.network.cuda_suppression import can_suppress, source, suppress_on_cuda
+from model.network.suppression import suppress
+from tests.model.network.test_suppression import chain, crowd
+from tests.needs import needs_cuda, needs_nvrtc
+
+CUDA = torch.device("cuda")
+
+
+@needs_nvrtc
+@pytest.mark.parametrize("thresholds", [1, 3])
+def test_they_compile(thresholds: int):
+    assert compile_for(source(thresholds), "sm_90").startswith(b"\x7fELF")
+
+
+def test_a_cpu_has_none():
+    assert not can_suppress(torch.device("cpu"), 1)
+
+
+@needs_cuda
+@pytest.mark.parametrize("count", [0, 1, 63, 64, 65, 1000, 2300])
+@pytest.mark.parametrize("spread", [5.0, 60.0, 1500.0])
+def test_survivors_are_those_of_the_rounds(count: int, spread: float, monkeypatch: pytest.MonkeyPatch):
+    random = torch.Generator().manual_seed(count)
+    boxes = crowd(random, 4, count, spread)
+    competing = torch.rand(4, count, generator=random) < 0.9
+    ious = torch.rand(3, 4, generator=random).sort(dim=0).values
+    assert can_suppress(CUDA, 3)
+    found, settled = suppress(boxes.cuda(), competing.cuda(), ious.cuda(), rounds=1)
+    assert bool(settled.all()), "they walk to the end"
+    expected, _ = suppress(boxes, competing, ious)
+    assert torch.equal(found.cpu(), expected)
+    monkeypatch.setattr(suppression, "can_suppress", lambda device, thresholds: False)
+    assert torch.equal(suppress(boxes.cuda(), competing.cuda(), ious.cuda())[0].cpu(), expected)
+
+
+@needs_cuda
+def test_the_threshold_itself_is_no_overlap():
+    boxes = chain(200).cuda()
+    iou = 8 / 12
+    for limit, kept in ((iou, 200), (float(torch.tensor(iou).nextafter(torch.tensor(0.0))), 100)):
+        everything = torch.ones(1, 200, dtype=torch.bool, device=CUDA)
+        assert int(suppress_on_cuda(boxes, everything, torch.tensor([[limit]], device=CUDA)).sum()) == kept
+
+
+@needs_cuda
+def test_without_them_the_rounds_do_it(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture):
+    monkeypatch.setattr(cuda_suppression, "source", lambda thresholds: "no code")
+    cuda_suppression._kernels.cache_clear()
+    try:
+        with caplog.at_level(logging.WARNING):
+            everything = torch.ones(1, 40, dtype=torch.bool, device=CUDA)
+            survivors, _ = suppress(chain(40).cuda(), everything, torch.tensor([[0.5]], device=CUDA))
+    finally:
+        cuda_suppression._kernels.cache_clear()
+    assert int(survivors.sum()) == 20
+    assert "NMS on cuda:0 goes without its kernels: kernels.cu(1): error" in caplog.text
