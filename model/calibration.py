@@ -14,7 +14,7 @@ chance of what is left depends on the threshold, and there is a curve for each o
 
 import math
 from dataclasses import asdict, dataclass
-from itertools import pairwise
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,6 +23,7 @@ from model.errors import ConfigError
 from model.structures import FloatArray
 
 if TYPE_CHECKING:  # a service that computes without torch does not import it
+    import torch
     from torch import Tensor
 
 # Scores nearer to 0 or 1 count as this: float32 cannot tell 1 - 6e-8 from 1.
@@ -66,17 +67,8 @@ class Curve:
         bands = ", ".join(f"{rise:.4f} from {low:g} to {high:g}" for low, high, rise in self.bands)
         return f"{text}, and for each unit of the logit of s {bands}"
 
-    def logits(self, scores: "Tensor") -> "Tensor":
-        """For objectness in [0, 1], of any shape; float32 as the scores are."""
-        inside = scores.clamp(SCORE_MARGIN, 1 - SCORE_MARGIN)
-        below, above = inside.log(), (-inside).log1p()
-        logits = self.rise_low * below - self.rise_high * above + self.offset
-        for low, high, rise in self.bands:
-            logits = logits + rise * ((below - above).clamp(low, high) - low)
-        return logits
-
-    def logits_on_host(self, scores: FloatArray) -> FloatArray:
-        """The same in NumPy."""
+    def logits(self, scores: FloatArray) -> FloatArray:
+        """For objectness in [0, 1], of any shape; float32."""
         inside = np.clip(scores, np.float32(SCORE_MARGIN), np.float32(1 - SCORE_MARGIN))
         below, above = np.log(inside), np.log1p(-inside)
         logits = self.rise_low * below - self.rise_high * above + self.offset
@@ -119,17 +111,20 @@ class Calibration:
 
     def __call__(self, scores: "Tensor", nms_ious: "Tensor") -> "Tensor":
         """Chances in [0, 1] for objectness (S, K) that is left by an NMS at each set's threshold, float32 (S,)."""
-        logits = [curve.logits(scores) for curve in self.curves]
-        mixed = logits[0]
-        for (low, high), (lower, higher) in zip(pairwise(self.nms_ious), pairwise(logits), strict=True):
-            share = ((nms_ious - low) / (high - low)).clamp(0, 1)
-            mixed = mixed + share[:, None] * (higher - lower)
-        return mixed.sigmoid()
+        table = _table(self, scores.device)
+        inside = scores.clamp(SCORE_MARGIN, 1 - SCORE_MARGIN)
+        below, above = inside.log(), (-inside).log1p()
+        # Mixed curves have mixed coefficients: one set of them for each set of scores.
+        coefficients = (table.shares(nms_ious)[:, :, None] * table.coefficients).sum(dim=1)
+        low, high, offset = (column[:, None] for column in coefficients[:, :3].unbind(dim=1))
+        risen = (below - above)[..., None].clamp(table.lows, table.highs) - table.lows  # (S, K, bands)
+        logits = low * below - high * above + offset + (risen * coefficients[:, None, 3:]).sum(dim=2)
+        return logits.sigmoid()
 
     def on_host(self, scores: FloatArray, nms_iou: float) -> FloatArray:
         """The same in NumPy for the scores of one picture, of any shape."""
         shares = zip(self.curves, self._shares(nms_iou), strict=True)
-        first, *others = [share * curve.logits_on_host(scores) for curve, share in shares if share]
+        first, *others = [share * curve.logits(scores) for curve, share in shares if share]
         chances: FloatArray = np.reciprocal(1 + np.exp(-sum(others, first)))
         return chances
 
@@ -146,3 +141,44 @@ class Calibration:
             shares[above] = (place - low) / (high - low)
             shares[above - 1] = 1 - shares[above]
         return shares
+
+
+@dataclass(frozen=True, slots=True)
+class _Table:
+    """A calibration as tensors of a device, so that all its curves and bands are a few operations together.
+
+    ``coefficients``: (curves, 3 + bands), of each curve both rises, the offset and what each band rises, of all bands
+    of any curve, between ``lows`` and ``highs`` (bands,); ``ious``: (curves,), the thresholds, or one alone.
+    """
+
+    coefficients: "Tensor"
+    lows: "Tensor"
+    highs: "Tensor"
+    ious: "Tensor"
+
+    def shares(self, nms_ious: "Tensor") -> "Tensor":
+        """What each curve counts for at each threshold (S,): (S, curves)."""
+        from torch.nn.functional import pad
+
+        low, high = self.ious[:-1], self.ious[1:]
+        passed = ((nms_ious[:, None] - low) / (high - low)).clamp(0, 1)
+        return pad(passed, (1, 0), value=1.0) - pad(passed, (0, 1))
+
+
+@cache
+def _table(calibration: Calibration, device: "torch.device") -> _Table:
+    """Made once for a device: what is copied there may not be copied within a CUDA graph."""
+    import torch
+
+    bands = list(dict.fromkeys((low, high) for curve in calibration.curves for low, high, _ in curve.bands))
+    rows = []
+    for curve in calibration.curves:
+        rises = dict.fromkeys(bands, 0.0)
+        for low, high, rise in curve.bands:
+            rises[low, high] += rise
+        rows.append((curve.rise_low, curve.rise_high, curve.offset, *rises.values()))
+    lows, highs = ([band[end] for band in bands] for end in (0, 1))
+    parts = [np.array(part, dtype=np.float32) for part in (rows, lows, highs, calibration.nms_ious or (0.0,))]
+    values = torch.from_numpy(np.concatenate([part.ravel() for part in parts])).to(device)
+    coefficients, *others = values.split([part.size for part in parts])
+    return _Table(coefficients.view(parts[0].shape), *others)

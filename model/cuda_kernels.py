@@ -5,14 +5,21 @@ need be installed. It takes a tenth of a second.
 """
 
 import ctypes
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
 Size = tuple[int, int, int]
+
+_FOLDER = Path(__file__).parent / "network" / "kernels"
+
+_log = logging.getLogger(__name__)
 
 
 class KernelError(Exception):
@@ -39,6 +46,25 @@ class Kernel:
         types = tuple(ctypes.c_void_p if isinstance(value, Tensor) else ctypes.c_int for value in arguments)
         stream = driver.CUstream(torch.cuda.current_stream().cuda_stream)
         _checked(driver.cuLaunchKernel(self._function, *grid, *block, shared_bytes, stream, (values, types), 0))
+
+
+@cache
+def source(*files: str, **defined: int) -> str:
+    """CUDA C++ from files of ``model/network/kernels``, one after the other, with these macros."""
+    macros = "".join(f"#define {name} {value}\n" for name, value in defined.items())
+    return macros + "\n".join((_FOLDER / file).read_text() for file in files)
+
+
+@cache
+def kernels_for(device: torch.device, code: str, names: tuple[str, ...], instead: str) -> tuple[Kernel, ...]:
+    """`compile_kernels` once; none where they cannot be had, and then what is done ``instead`` is logged, with why."""
+    if device.type != "cuda" or not torch.cuda.is_available():
+        return ()
+    try:
+        return tuple(compile_kernels(code, names, device))
+    except KernelError as error:
+        _log.warning("%s: %s: %s", device, instead, str(error).partition("\n")[0])
+        return ()
 
 
 def compile_kernels(code: str, names: Sequence[str], device: torch.device) -> list[Kernel]:

@@ -4,6 +4,7 @@ From any other memory a copy goes piece by piece through such memory of the driv
 """
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+# One core copies some ten bytes a nanosecond, a GPU takes over fifty; a small array is not worth waking a thread for.
+_THREADS, _WORTH_A_THREAD = 4, 2**18
 # Where an array may begin: no vector that a kernel reads is longer.
 _ALIGNMENT = 16
 
@@ -24,6 +27,7 @@ class Staging:
         self._device = device
         self._host = torch.empty(0, dtype=torch.uint8)
         self._taken: torch.cuda.Event | None = None
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="staging")
 
     def place(self, arrays: Arrays) -> list[Tensor]:
         """The arrays as tensors on the device, in one block of its memory; on a CPU the arrays themselves."""
@@ -42,14 +46,21 @@ class Staging:
         if len(self._host) < total:
             self._host = torch.empty(1 << (total - 1).bit_length(), dtype=torch.uint8, pin_memory=True)
         memory = self._host.numpy()
-        for start, array in zip(starts, arrays, strict=True):
-            target = memory[start : start + array.nbytes].view(array.dtype).reshape(array.shape)
-            np.copyto(target, array)
+        self._copy(arrays, [memory[start : start + array.nbytes] for start, array in zip(starts, arrays, strict=True)])
         with torch.cuda.device(self._device):
             lying = self._host[:total].to(self._device, non_blocking=True)
             self._taken = torch.cuda.Event()  # type: ignore[no-untyped-call]
             self._taken.record()
         return lying
+
+    def _copy(self, arrays: Arrays, targets: Sequence[npt.NDArray[np.uint8]]) -> None:
+        pairs = [(t.view(a.dtype).reshape(a.shape), a) for a, t in zip(arrays, targets, strict=True)]
+        *others, own = sorted(pairs, key=lambda pair: pair[1].nbytes)
+        large = [self._threads.submit(np.copyto, *pair) for pair in others if pair[1].nbytes > _WORTH_A_THREAD]
+        for pair in [own, *(pair for pair in others if pair[1].nbytes <= _WORTH_A_THREAD)]:
+            np.copyto(*pair)
+        for copy in large:
+            copy.result()
 
 
 def offsets(arrays: Arrays) -> list[int]:

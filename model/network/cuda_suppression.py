@@ -4,26 +4,19 @@ Beside the rounds of `model.network.suppression`, whose passes over all pairs we
 take next to nothing (docs/performance.md).
 """
 
-import logging
-from functools import cache
-from pathlib import Path
-
 import torch
 from torch import Tensor
 
-from model.cuda_kernels import Kernel, KernelError, compile_kernels
+from model.cuda_kernels import Kernel, kernels_for, source
 
-_SOURCE = Path(__file__).with_name("suppression.cu")
 _KERNELS = ("overlapping", "walk")
 _BITS = 64  # boxes in a word
 _THREADS = (32, 8, 1)  # of a walk
 
-_log = logging.getLogger(__name__)
-
 
 def can_suppress(device: torch.device, thresholds: int) -> bool:
     """Whether this device has the kernels; where they cannot be had, the reason is logged once."""
-    return device.type == "cuda" and torch.cuda.is_available() and bool(_kernels(device, thresholds))
+    return bool(_kernels(device, thresholds))
 
 
 @torch.library.custom_op("rpn::suppress", mutates_args=())
@@ -53,16 +46,6 @@ def _(boxes: Tensor, competing: Tensor, ious: Tensor) -> Tensor:
     return boxes.new_empty((len(ious), *competing.shape), dtype=torch.bool)
 
 
-def source(thresholds: int) -> str:
-    """CUDA C++ for so many thresholds."""
-    return f"#define THRESHOLDS {thresholds}\n{_SOURCE.read_text()}"
-
-
-@cache
 def _kernels(device: torch.device, thresholds: int) -> tuple[Kernel, ...]:
-    """Those of ``suppression.cu``, none where they cannot be had."""
-    try:
-        return tuple(compile_kernels(source(thresholds), _KERNELS, device))
-    except KernelError as error:
-        _log.warning("NMS on %s goes without its kernels: %s", device, str(error).partition("\n")[0])
-        return ()
+    code = source("suppression.cu", THRESHOLDS=thresholds)
+    return kernels_for(device, code, _KERNELS, "NMS goes by rounds")

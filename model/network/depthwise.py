@@ -4,22 +4,16 @@ They move bytes and compute next to nothing. cuDNN compiles its own anew for eve
 seconds each for MobileNetV3, of which a service records dozens before it is ready.
 """
 
-import logging
-from functools import cache
-from pathlib import Path
-
 import torch
 from torch import Tensor, nn
 
-from model.cuda_kernels import Kernel, KernelError, compile_kernels
+from model.cuda_kernels import Kernel, kernels_for, source
 
-_SOURCE = Path(__file__).with_name("depthwise.cu")
 _THREADS = 256  # of a block: eight warps, so that some compute while others wait for what they read
+_PLACES = 4  # of a row, a thread's
 _VECTOR_BYTES = 16  # what a thread reads at once
 _ITEM_BYTES = {torch.float32: 4, torch.bfloat16: 2}
 _FOLLOWING: dict[type[nn.Module], int] = {nn.Identity: 0, nn.ReLU: 1, nn.Hardswish: 2}
-
-_log = logging.getLogger(__name__)
 
 
 class DepthwiseConv2d(nn.Module):
@@ -58,9 +52,8 @@ class DepthwiseConv2d(nn.Module):
 
     def forward(self, maps: Tensor) -> Tensor:
         """Maps (N, C, H, W) to those after both."""
-        kernels: tuple[Kernel, ...] = ()
-        if maps.device.type == "cuda":
-            kernels = _kernels(maps.device, source(self.size, self.stride, maps.dtype, self.activation))
+        code = kernel_source(self.size, self.stride, maps.dtype, self.activation)
+        kernels = kernels_for(maps.device, code, ("depthwise",), "depthwise convolutions are cuDNN's")
         if not kernels:
             result: Tensor = self.activation(self.convolution(maps))
             return result
@@ -76,35 +69,20 @@ class DepthwiseConv2d(nn.Module):
             memory_format=torch.channels_last,
         )
         groups = channels * maps.itemsize // _VECTOR_BYTES
-        blocks = -(-pictures * out_height * out_width * groups // _THREADS)
+        blocks = -(-pictures * out_height * -(-out_width // _PLACES) * groups // _THREADS)
         sizes = (pictures, height, width, out_height, out_width, groups, self.padding)
         with torch.cuda.device(maps.device):
             kernel((blocks, 1, 1), (_THREADS, 1, 1), [maps, self.taps, self.bias, out, *sizes])
         return out
 
 
-def source(size: int, stride: int, dtype: torch.dtype, activation: nn.Module) -> str:
+def kernel_source(size: int, stride: int, dtype: torch.dtype, activation: nn.Module) -> str:
     """CUDA C++ for windows of this size and stride and for maps of this dtype."""
-    half = int(dtype == torch.bfloat16)
-    defined = {"KERNEL": size, "STRIDE": stride, "HALF": half, "FOLLOWING": _FOLLOWING[type(activation)]}
-    return "".join(f"#define {name} {value}\n" for name, value in defined.items()) + _text()
+    half, following = int(dtype == torch.bfloat16), _FOLLOWING[type(activation)]
+    files = ("vectors.cu", "depthwise.cu")
+    return source(*files, HALF=half, KERNEL=size, STRIDE=stride, FOLLOWING=following, PLACES=_PLACES)
 
 
 def _window(convolution: nn.Conv2d) -> tuple[int, int, int]:
     """Size, stride and padding, each alike both ways."""
     return convolution.kernel_size[0], convolution.stride[0], int(convolution.padding[0])
-
-
-@cache
-def _text() -> str:
-    return _SOURCE.read_text()
-
-
-@cache
-def _kernels(device: torch.device, code: str) -> tuple[Kernel, ...]:
-    """The one of ``depthwise.cu``, none where it cannot be had."""
-    try:
-        return tuple(compile_kernels(code, ["depthwise"], device))
-    except KernelError as error:
-        _log.warning("depthwise convolutions on %s are cuDNN's: %s", device, str(error).partition("\n")[0])
-        return ()

@@ -3,10 +3,7 @@
 The processor takes longer to resize a photograph than the GPU takes for all that follows.
 """
 
-import logging
 from collections.abc import Sequence
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,21 +11,18 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from model.cuda_kernels import Kernel, KernelError, compile_kernels
+from model.cuda_kernels import Kernel, kernels_for, source
 from model.imaging.resampling import FIXED_POINT_BITS, bilinear_taps, columns_first
 from model.staging import Staging, offsets
 from model.structures import ImageSize, PixelArray, Placement
 
-_SOURCE = Path(__file__).with_name("drawing.cu")
 _BLOCK = (32, 8, 1)  # a warp along a row, whose pixels lie together
 _OF_A_PICTURE = 5  # arrays: its pixels, and both directions' taps
-
-_log = logging.getLogger(__name__)
 
 
 def can_draw(device: torch.device) -> bool:
     """Whether this device has the kernel; where it cannot be had, the reason is logged once."""
-    return device.type == "cuda" and bool(_kernels(device))
+    return bool(_kernels(device))
 
 
 def draw_on_device(pictures: Sequence[PixelArray], placements: Sequence[Placement], staging: Staging) -> Tensor:
@@ -45,11 +39,6 @@ def draw_on_device(pictures: Sequence[PixelArray], placements: Sequence[Placemen
     with torch.cuda.device(first.device):
         kernel(grid, _BLOCK, [first, canvases, canvas.height, canvas.width])
     return canvases
-
-
-def source() -> str:
-    """CUDA C++."""
-    return f"#define BITS {FIXED_POINT_BITS}\n{_SOURCE.read_text()}"
 
 
 def _arrays(pictures: Sequence[PixelArray], placements: Sequence[Placement]) -> list[npt.NDArray[Any]]:
@@ -72,11 +61,6 @@ def _arrays(pictures: Sequence[PixelArray], placements: Sequence[Placement]) -> 
     return arrays
 
 
-@cache
 def _kernels(device: torch.device) -> tuple[Kernel, ...]:
-    """The one of ``drawing.cu``, none where it cannot be had."""
-    try:
-        return tuple(compile_kernels(source(), ["draw"], device))
-    except KernelError as error:
-        _log.warning("pictures for %s are resized by the processor: %s", device, str(error).partition("\n")[0])
-        return ()
+    code = source("drawing.cu", BITS=FIXED_POINT_BITS)
+    return kernels_for(device, code, ("draw",), "pictures are resized by the processor")

@@ -40,6 +40,7 @@ class FakePredictor:
     runtime = "fake fp32"
     usual_batch = 8
     keeps_its_thread = True
+    draws = False
 
     def __init__(self, name: str = "fake", *, found: int = 1000, lanes: int = 1) -> None:
         self.info = ModelInfo(name, "7", "sha256:" + "0" * 64, "fake", 1, "fake", {"data": "none"}, {"AR@100": 0.5})

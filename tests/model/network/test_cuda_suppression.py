@@ -5,9 +5,9 @@ import logging
 import pytest
 import torch
 
-from model.cuda_kernels import compile_for
+from model.cuda_kernels import compile_for, source
 from model.network import cuda_suppression, suppression
-from model.network.cuda_suppression import can_suppress, source, suppress_on_cuda
+from model.network.cuda_suppression import can_suppress, suppress_on_cuda
 from model.network.suppression import suppress
 from tests.model.network.test_suppression import chain, crowd
 from tests.needs import needs_cuda, needs_nvrtc
@@ -18,7 +18,7 @@ CUDA = torch.device("cuda")
 @needs_nvrtc
 @pytest.mark.parametrize("thresholds", [1, 3])
 def test_they_compile(thresholds: int):
-    assert compile_for(source(thresholds), "sm_90").startswith(b"\x7fELF")
+    assert compile_for(source("suppression.cu", THRESHOLDS=thresholds), "sm_90").startswith(b"\x7fELF")
 
 
 def test_a_cpu_has_none():
@@ -53,13 +53,9 @@ def test_the_threshold_itself_is_no_overlap():
 
 @needs_cuda
 def test_without_them_the_rounds_do_it(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture):
-    monkeypatch.setattr(cuda_suppression, "source", lambda thresholds: "no code")
-    cuda_suppression._kernels.cache_clear()
-    try:
-        with caplog.at_level(logging.WARNING):
-            everything = torch.ones(1, 40, dtype=torch.bool, device=CUDA)
-            survivors, _ = suppress(chain(40).cuda(), everything, torch.tensor([[0.5]], device=CUDA))
-    finally:
-        cuda_suppression._kernels.cache_clear()
+    monkeypatch.setattr(cuda_suppression, "source", lambda *files, **defined: "no code")
+    with caplog.at_level(logging.WARNING):
+        everything = torch.ones(1, 40, dtype=torch.bool, device=CUDA)
+        survivors, _ = suppress(chain(40).cuda(), everything, torch.tensor([[0.5]], device=CUDA))
     assert int(survivors.sum()) == 20
-    assert "NMS on cuda:0 goes without its kernels: kernels.cu(1): error" in caplog.text
+    assert "cuda:0: NMS goes by rounds: kernels.cu(1): error" in caplog.text

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from model.cuda_kernels import compile_for
-from model.network.depthwise import DepthwiseConv2d, source
+from model.network.depthwise import DepthwiseConv2d, kernel_source
 from tests.needs import needs_cuda, needs_nvrtc
 
 ACTIVATIONS = [nn.Identity, nn.ReLU, nn.Hardswish]
@@ -18,7 +18,7 @@ DTYPES = [torch.float32, torch.bfloat16]
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_it_compiles(dtype: torch.dtype, activation: Callable[[], nn.Module]):
-    assert compile_for(source(5, 2, dtype, activation()), "sm_90").startswith(b"\x7fELF")
+    assert compile_for(kernel_source(5, 2, dtype, activation()), "sm_90").startswith(b"\x7fELF")
 
 
 @pytest.mark.parametrize(

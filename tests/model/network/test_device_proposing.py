@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from model import calibration
 from model.calibration import Calibration, Curve
 from model.config import ModelConfig, OverlapPenalty, RefinementConfig
 from model.network.device_proposing import propose_on_device
@@ -102,6 +103,7 @@ def pretended_gpu() -> Iterator[None]:
     """Tensors without values: whatever asks for a value, or has a shape that depends on one, raises."""
     with FakeTensorMode(allow_non_fake_inputs=True), torch.inference_mode():
         yield
+    calibration._table.cache_clear()
 
 
 def move(network: nn.Module, device: torch.device) -> None:

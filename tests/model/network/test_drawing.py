@@ -4,9 +4,9 @@ import numpy as np
 import torch
 from PIL import Image
 
-from model.cuda_kernels import compile_for
+from model.cuda_kernels import compile_for, source
 from model.imaging.canvas import draw_on_canvas, left_to_draw, longest_side_rule
-from model.network.drawing import can_draw, draw_on_device, source
+from model.network.drawing import can_draw, draw_on_device
 from model.staging import Staging
 from model.structures import ImageSize
 from tests.needs import needs_cuda, needs_nvrtc
@@ -14,7 +14,7 @@ from tests.needs import needs_cuda, needs_nvrtc
 
 @needs_nvrtc
 def test_it_compiles():
-    assert compile_for(source(), "sm_90").startswith(b"\x7fELF")
+    assert compile_for(source("drawing.cu", BITS=22), "sm_90").startswith(b"\x7fELF")
 
 
 def test_a_cpu_has_none():

@@ -10,7 +10,8 @@ from torch import nn
 from model.architectures import ARCHITECTURES, architecture
 from model.network.depthwise import DepthwiseConv2d
 from model.network.folding import fold_norms
-from model.network.fusing import ConvReLU, PointwiseConv2d, Residual, fuse, fuse_depthwise
+from model.network.fused_modules import ConvReLU, PointwiseConv2d, Residual
+from model.network.fusing import fuse, fuse_depthwise
 from model.network.network import ProposalNetwork, build_network
 from tests.model.network.test_folding import vary
 from tests.needs import needs_cuda

@@ -84,7 +84,8 @@ def test_a_calibration_renames_the_scores_and_leaves_boxes_and_order():
     (plain,) = select_proposals(given, contents, SelectionConfig(), [ALL])
     (served,) = select_proposals(given, contents, SelectionConfig(), [ALL], Calibration((curve,)))
     assert torch.equal(served.boxes, plain.boxes)
-    torch.testing.assert_close(served.scores, curve.logits(plain.scores).sigmoid())
+    expected = torch.from_numpy(curve.logits(plain.scores.numpy())).sigmoid()
+    torch.testing.assert_close(served.scores, expected)
 
 
 def test_a_callers_threshold_is_on_the_served_score_the_models_own_on_the_networks():
