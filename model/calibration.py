@@ -180,5 +180,5 @@ def _table(calibration: Calibration, device: "torch.device") -> _Table:
     lows, highs = ([band[end] for band in bands] for end in (0, 1))
     parts = [np.array(part, dtype=np.float32) for part in (rows, lows, highs, calibration.nms_ious or (0.0,))]
     values = torch.from_numpy(np.concatenate([part.ravel() for part in parts])).to(device)
-    coefficients, *others = values.split([part.size for part in parts])
+    coefficients, *others = torch.split(values, [part.size for part in parts])
     return _Table(coefficients.view(parts[0].shape), *others)
