@@ -32,7 +32,7 @@ def measure(network: str, weights: Path, batches: Sequence[int], device: str, ro
     with started(sides, network, "--device", device, "--precision", "auto") as running:
         work = {name: side.facts["network"] for name, side in running.items()}
         work[_PRODUCT] = running[_PRODUCT].facts["product"]
-        taken = take_turns({name: side.measure for name, side in running.items()}, rounds=rounds)
+        taken = take_turns({name: side.measure for name, side in running.items()}, rounds=rounds, warm_up=1)
     product = rate(taken[_PRODUCT], work[_PRODUCT])
     return [
         _row(network, batch, taken[batch], rate(taken[batch], work[batch]), product)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -14,10 +15,10 @@ from model.cuda_graphs import CUDAGraphRecorder, Work
 from model.errors import DeviceLost, DeviceOutOfMemory
 from model.network.device_proposing import propose_on_device
 from model.network.device_selection import Wanted
-from model.network.drawing import can_draw, draw_on_device
+from model.network.drawing import can_draw, draw, undrawn
 from model.network.network import ProposalNetwork
 from model.network.packed_boxes import all_settled, pack, unpack
-from model.staging import Staging
+from model.staging import Arrays, Staging
 from model.structures import FloatArray, PixelArray, Placement, Proposals, Selection
 
 # Rounds of NMS (`model.network.suppression`) before anything is read back. On photographs `general` and `face` took up
@@ -71,7 +72,7 @@ class DeviceExecution:
             DeviceOutOfMemory: a smaller batch may pass.
             DeviceLost: only a new process can go on.
         """
-        return self._found(lambda: self._staging.place([pixels])[0], contents, selections)
+        return self._found([pixels], lambda placed: placed[0], contents, selections)
 
     def propose_undrawn(
         self,
@@ -81,16 +82,22 @@ class DeviceExecution:
         selections: Sequence[Selection],
     ) -> list[Proposals]:
         """The same from upright pictures, uint8 (h, w, 3), which it resizes itself; only where it ``draws``."""
-        return self._found(lambda: draw_on_device(pictures, placements, self._staging), contents, selections)
+        return self._found(undrawn(pictures, placements), partial(draw, placements=placements), contents, selections)
 
     @torch.inference_mode()
     def _found(
-        self, canvases: Callable[[], Tensor], contents: FloatArray, selections: Sequence[Selection]
+        self,
+        arrays: Arrays,
+        canvases: Callable[[list[Tensor]], Tensor],
+        contents: FloatArray,
+        selections: Sequence[Selection],
     ) -> list[Proposals]:
         wanted = Wanted.by(selections)
-        rest = [contents, wanted.ious.numpy(), wanted.thresholds.numpy()]
+        # One array of all that is asked, and one copy: each that a recording is given is a call more.
+        asked = np.column_stack((contents, wanted.ious.numpy(), wanted.thresholds.numpy()))
         try:
-            given = (canvases(), *self._staging.place(rest))
+            placed = self._staging.place([*arrays, asked])
+            given = (canvases(placed), placed[-1])
             packed = self._quickly(given).cpu().numpy()
             if not all_settled(packed):
                 packed = self._propose(*given, rounds=None).cpu().numpy()
@@ -126,14 +133,12 @@ class DeviceExecution:
             self._recordings[key] = self._recorder.record(partial(self._propose, rounds=ROUNDS), fitting)
         return self._recordings[key]
 
-    def _propose(
-        self, pixels: Tensor, contents: Tensor, ious: Tensor, thresholds: Tensor, *, rounds: int | None
-    ) -> Tensor:
+    def _propose(self, pixels: Tensor, asked: Tensor, *, rounds: int | None) -> Tensor:
         found = propose_on_device(
             self._network,
             pixels,
-            contents,
-            Wanted(ious, thresholds),
+            asked[:, :2],
+            Wanted(asked[:, 2], asked[:, 3]),
             self._selection,
             self._calibration,
             rounds=rounds,

@@ -107,8 +107,8 @@ class LifespanState(TypedDict):
     service: Service
 
 
-def get_service(request: Request) -> Service:
-    """The service that this request has come to."""
+async def get_service(request: Request) -> Service:
+    """The service that this request has come to; a coroutine, since FastAPI calls what is none in another thread."""
     service: Service = request.state.service
     return service
 

@@ -10,7 +10,9 @@ from torch import Tensor, nn
 from model.cuda_kernels import Kernel, kernels_for, source
 
 _THREADS = 256  # of a block: eight warps, so that some compute while others wait for what they read
-_PLACES = 4  # of a row, a thread's
+# How many places of a row a thread does: with several it reads weights once for all of them, where there are threads
+# enough left to fill a GPU (an H200 holds 270,000).
+_PLACES, _ENOUGH_THREADS = 4, 100_000
 _VECTOR_BYTES = 16  # what a thread reads at once
 _ITEM_BYTES = {torch.float32: 4, torch.bfloat16: 2}
 _FOLLOWING: dict[type[nn.Module], int] = {nn.Identity: 0, nn.ReLU: 1, nn.Hardswish: 2}
@@ -52,16 +54,19 @@ class DepthwiseConv2d(nn.Module):
 
     def forward(self, maps: Tensor) -> Tensor:
         """Maps (N, C, H, W) to those after both."""
-        code = kernel_source(self.size, self.stride, maps.dtype, self.activation)
+        pictures, channels, *sides = maps.shape
+        height, width = ((side + 2 * self.padding - self.size) // self.stride + 1 for side in sides)
+        vectors = pictures * height * width * channels * maps.itemsize // _VECTOR_BYTES
+        places = _PLACES if vectors // _PLACES >= _ENOUGH_THREADS else 1
+        code = kernel_source(self.size, self.stride, maps.dtype, self.activation, places)
         kernels = kernels_for(maps.device, code, ("depthwise",), "depthwise convolutions are cuDNN's")
         if not kernels:
             result: Tensor = self.activation(self.convolution(maps))
             return result
-        return self._by(kernels[0], maps.contiguous(memory_format=torch.channels_last))
+        return self._by(kernels[0], places, maps.contiguous(memory_format=torch.channels_last), height, width)
 
-    def _by(self, kernel: Kernel, maps: Tensor) -> Tensor:
+    def _by(self, kernel: Kernel, places: int, maps: Tensor, out_height: int, out_width: int) -> Tensor:
         pictures, channels, height, width = maps.shape
-        out_height, out_width = ((side + 2 * self.padding - self.size) // self.stride + 1 for side in (height, width))
         out = torch.empty(
             (pictures, channels, out_height, out_width),
             dtype=maps.dtype,
@@ -69,18 +74,18 @@ class DepthwiseConv2d(nn.Module):
             memory_format=torch.channels_last,
         )
         groups = channels * maps.itemsize // _VECTOR_BYTES
-        blocks = -(-pictures * out_height * -(-out_width // _PLACES) * groups // _THREADS)
+        blocks = -(-pictures * out_height * -(-out_width // places) * groups // _THREADS)
         sizes = (pictures, height, width, out_height, out_width, groups, self.padding)
         with torch.cuda.device(maps.device):
             kernel((blocks, 1, 1), (_THREADS, 1, 1), [maps, self.taps, self.bias, out, *sizes])
         return out
 
 
-def kernel_source(size: int, stride: int, dtype: torch.dtype, activation: nn.Module) -> str:
-    """CUDA C++ for windows of this size and stride and for maps of this dtype."""
+def kernel_source(size: int, stride: int, dtype: torch.dtype, activation: nn.Module, places: int) -> str:
+    """CUDA C++ for windows of this size and stride, for maps of this dtype, and for so many places to a thread."""
     half, following = int(dtype == torch.bfloat16), _FOLLOWING[type(activation)]
     files = ("vectors.cu", "depthwise.cu")
-    return source(*files, HALF=half, KERNEL=size, STRIDE=stride, FOLLOWING=following, PLACES=_PLACES)
+    return source(*files, HALF=half, KERNEL=size, STRIDE=stride, FOLLOWING=following, PLACES=places)
 
 
 def _window(convolution: nn.Conv2d) -> tuple[int, int, int]:

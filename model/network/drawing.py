@@ -30,18 +30,21 @@ def draw_on_device(pictures: Sequence[PixelArray], placements: Sequence[Placemen
 
     As `model.imaging.canvas.draw_on_canvas` has them, but for its averaging of sides that shrink to less than a 64th.
     """
-    canvas = placements[0].canvas
-    arrays = _arrays(pictures, placements)
-    first, *_ = staging.place(arrays)
-    canvases = torch.empty((len(pictures), canvas.height, canvas.width, 3), dtype=torch.uint8, device=first.device)
-    (kernel,) = _kernels(first.device)
-    grid = (-(-canvas.width // _BLOCK[0]), -(-canvas.height // _BLOCK[1]), len(pictures))
-    with torch.cuda.device(first.device):
-        kernel(grid, _BLOCK, [first, canvases, canvas.height, canvas.width])
+    return draw(staging.place(undrawn(pictures, placements)), placements)
+
+
+def draw(placed: Sequence[Tensor], placements: Sequence[Placement]) -> Tensor:
+    """The same from the arrays of `undrawn` as a `Staging` has placed them, others behind them or not."""
+    table, canvas = placed[0], placements[0].canvas
+    canvases = torch.empty((len(placements), canvas.height, canvas.width, 3), dtype=torch.uint8, device=table.device)
+    (kernel,) = _kernels(table.device)
+    grid = (-(-canvas.width // _BLOCK[0]), -(-canvas.height // _BLOCK[1]), len(placements))
+    with torch.cuda.device(table.device):
+        kernel(grid, _BLOCK, [table, canvases, canvas.height, canvas.width])
     return canvases
 
 
-def _arrays(pictures: Sequence[PixelArray], placements: Sequence[Placement]) -> list[npt.NDArray[Any]]:
+def undrawn(pictures: Sequence[PixelArray], placements: Sequence[Placement]) -> list[npt.NDArray[Any]]:
     """What the kernel is given: a table that says of each picture where the rest of it lies, and all of that."""
     table = np.empty((len(pictures), 11), dtype=np.int64)
     arrays: list[npt.NDArray[Any]] = [table]

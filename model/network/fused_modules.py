@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.ops import FeaturePyramidNetwork
 
-from model.network.moving import add_upsampled, max_pool, space_to_depth
+from model.network.moving import add_bias, add_upsampled, max_pool, space_to_depth
 
 
 class ConvReLU(nn.Module):
@@ -59,6 +59,24 @@ class PointwiseConv2d(nn.Module):
         pixels = maps.permute(0, 2, 3, 1).reshape(-1, channels)
         product = F.linear(pixels, own.weight.flatten(1), own.bias)
         return product.view(pictures, height, width, -1).permute(0, 3, 1, 2)
+
+
+class ConvBias(nn.Module):
+    """A convolution whose bias is added by a kernel of ours: cuDNN has no call for the two, and torch's is slow."""
+
+    bias: Tensor
+
+    def __init__(self, convolution: nn.Conv2d) -> None:
+        super().__init__()
+        bias = convolution.bias
+        assert bias is not None
+        self.register_buffer("bias", bias.detach(), persistent=False)
+        convolution.bias = None
+        self.convolution = convolution
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Maps (N, C, H, W)."""
+        return add_bias(self.convolution(maps), self.bias)
 
 
 class Residual(nn.Module):

@@ -9,7 +9,15 @@ from torchvision.models.resnet import BasicBlock, Bottleneck
 from torchvision.ops import FeaturePyramidNetwork
 
 from model.network.depthwise import DepthwiseConv2d
-from model.network.fused_modules import ConvReLU, HalvingMaxPool2d, PointwiseConv2d, Pyramid, Residual, StemConv2d
+from model.network.fused_modules import (
+    ConvBias,
+    ConvReLU,
+    HalvingMaxPool2d,
+    PointwiseConv2d,
+    Pyramid,
+    Residual,
+    StemConv2d,
+)
 
 
 def fuse(part: nn.Module) -> None:
@@ -20,7 +28,7 @@ def fuse(part: nn.Module) -> None:
     """
     _replace(part, _one_for_one)
     _fuse_in_order(part, _fused)
-    _replace(part, _pointwise, but_in=(ConvReLU, DepthwiseConv2d, PointwiseConv2d))
+    _replace(part, _alone, but_in=(ConvReLU, DepthwiseConv2d))
 
 
 def _replace(
@@ -36,8 +44,13 @@ def _replace(
                 setattr(parent, name, found)
 
 
-def _pointwise(module: nn.Module) -> nn.Module | None:
-    return PointwiseConv2d(module) if isinstance(module, nn.Conv2d) and PointwiseConv2d.takes(module) else None
+def _alone(module: nn.Module) -> nn.Module | None:
+    """For a convolution that nothing was fused with."""
+    if not isinstance(module, nn.Conv2d):
+        return None
+    if PointwiseConv2d.takes(module):
+        return PointwiseConv2d(module)
+    return None if module.bias is None else ConvBias(module)
 
 
 def fuse_depthwise(part: nn.Module) -> None:

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from model.cuda_kernels import Kernel, kernels_for, source
 
-_NAMES = ("add_upsampled", "max_pool", "space_to_depth")
+_NAMES = ("add_upsampled", "add_bias", "max_pool", "space_to_depth")
 _THREADS = 256  # of a block: eight warps, so that some compute while others wait for what they read
 _CHANNELS = 8  # of a thread
 _OF_A_BLOCK = 16  # channels of two by two pixels of three colours, filled up to whole vectors
@@ -27,6 +27,17 @@ def add_upsampled(maps: Tensor, top: Tensor) -> Tensor:
     return maps
 
 
+def add_bias(maps: Tensor, bias: Tensor) -> Tensor:
+    """``maps`` (N, C, H, W), changed in place: each channel by that of ``bias`` (C,)."""
+    channels = maps.shape[1]
+    kernels = _kernels_for(maps) if channels % _CHANNELS == 0 and bias.dtype == maps.dtype else ()
+    if not kernels:
+        return maps.add_(bias[:, None, None])
+    groups = channels // _CHANNELS
+    _start(kernels[1], maps.numel() // _CHANNELS, maps, bias, maps.numel() // channels, groups)
+    return maps
+
+
 def max_pool(maps: Tensor) -> Tensor:
     """The largest of every three by three, every second one, of maps (N, C, H, W) with a border of nothing."""
     pictures, channels, height, width = maps.shape
@@ -34,7 +45,7 @@ def max_pool(maps: Tensor) -> Tensor:
     if not kernels:
         return F.max_pool2d(maps, kernel_size=3, stride=2, padding=1)
     out = _empty(maps, channels, (height + 1) // 2, (width + 1) // 2)
-    _start(kernels[1], out.numel() // _CHANNELS, maps, out, pictures, height, width, channels // _CHANNELS)
+    _start(kernels[2], out.numel() // _CHANNELS, maps, out, pictures, height, width, channels // _CHANNELS)
     return out
 
 
@@ -52,7 +63,7 @@ def space_to_depth(pictures: Tensor, lead: int, trail: int) -> Tensor:
         return F.pad(blocks, (lead, trail, lead, trail, 0, _OF_A_BLOCK - 4 * colours))
     border = lead + trail
     out = _empty(pictures, _OF_A_BLOCK, height // 2 + border, width // 2 + border)
-    _start(kernels[2], out.numel() // _OF_A_BLOCK, pictures, out, count, height, width, lead, border)
+    _start(kernels[3], out.numel() // _OF_A_BLOCK, pictures, out, count, height, width, lead, border)
     return out
 
 

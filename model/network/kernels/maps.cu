@@ -17,6 +17,18 @@ extern "C" __global__ void add_upsampled(Vector* maps, const Vector* top, int pi
     maps[thread] = pack(values);
 }
 
+// maps (N, H, W, C) += bias (C,).
+extern "C" __global__ void add_bias(Vector* maps, const Vector* bias, int places, int groups) {
+    const long long thread = (long long)blockIdx.x * blockDim.x + threadIdx.x;
+    if (thread >= (long long)places * groups) return;
+    float values[CHANNELS], added[CHANNELS];
+    unpack(maps[thread], values);
+    unpack(bias[thread % groups], added);
+#pragma unroll
+    for (int c = 0; c < CHANNELS; ++c) values[c] += added[c];
+    maps[thread] = pack(values);
+}
+
 // maps (N, H, W, C) to the largest of each three by three, every second one: out (N, ceil(H / 2), ceil(W / 2), C).
 extern "C" __global__ void max_pool(const Vector* maps, Vector* out, int pictures, int height, int width, int groups) {
     const int out_height = (height + 1) / 2, out_width = (width + 1) / 2;

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from model.cuda_kernels import compile_for
+from model.network import depthwise
 from model.network.depthwise import DepthwiseConv2d, kernel_source
 from tests.needs import needs_cuda, needs_nvrtc
 
@@ -18,7 +19,7 @@ DTYPES = [torch.float32, torch.bfloat16]
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_it_compiles(dtype: torch.dtype, activation: Callable[[], nn.Module]):
-    assert compile_for(kernel_source(5, 2, dtype, activation()), "sm_90").startswith(b"\x7fELF")
+    assert compile_for(kernel_source(5, 2, dtype, activation(), 4), "sm_90").startswith(b"\x7fELF")
 
 
 @pytest.mark.parametrize(
@@ -47,7 +48,16 @@ def test_it_says_what_it_takes(convolution: nn.Conv2d, taken: bool):
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(("size", "stride"), [(3, 1), (3, 2), (5, 1), (5, 2)])
-def test_it_is_torchs_convolution(size: int, stride: int, dtype: torch.dtype, activation: Callable[[], nn.Module]):
+@pytest.mark.parametrize("enough", [0, 10**9])
+def test_it_is_torchs_convolution(
+    size: int,
+    stride: int,
+    dtype: torch.dtype,
+    activation: Callable[[], nn.Module],
+    enough: int,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setattr(depthwise, "_ENOUGH_THREADS", enough)  # several places to a thread, and one
     torch.manual_seed(size)
     convolution = nn.Conv2d(72, 72, size, stride, size // 2, groups=72).to(dtype)
     maps = (torch.randn(3, 72, 37, 50) * 2).to(dtype)

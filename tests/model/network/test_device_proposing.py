@@ -13,6 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from model import calibration
 from model.calibration import Calibration, Curve
 from model.config import ModelConfig, OverlapPenalty, RefinementConfig
+from model.network.cuda_suppression import can_suppress
 from model.network.device_proposing import propose_on_device
 from model.network.device_selection import Wanted, by_picture
 from model.network.network import ProposalNetwork, build_network
@@ -130,5 +131,6 @@ def test_a_graph_can_hold_all_of_it(config: ModelConfig, request: pytest.Fixture
         found = propose_on_device(*given, CURVE, rounds=3)
     assert then.found == []
     assert found.boxes.device == device
-    with pytest.raises(RuntimeError, match="_local_scalar_dense"):
-        propose_on_device(*given, CURVE)  # as many rounds as it takes, which only a value can tell
+    if not can_suppress(device, 1):  # as many rounds as it takes, which only a value can tell
+        with pytest.raises(RuntimeError, match="_local_scalar_dense"):
+            propose_on_device(*given, CURVE)

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from model.cuda_kernels import compile_for, source
-from model.network.moving import add_upsampled, max_pool, space_to_depth
+from model.network.moving import add_bias, add_upsampled, max_pool, space_to_depth
 from tests.needs import needs_cuda, needs_nvrtc
 
 DEVICES = ["cpu", pytest.param("cuda", marks=needs_cuda)]
@@ -31,6 +31,15 @@ def test_a_coarser_level_is_added(shape: tuple[int, int, int, int], device: str)
     expected = fine + F.interpolate(coarse, size=shape[2:], mode="nearest")
     assert torch.equal(add_upsampled(fine, coarse), expected)
     assert torch.equal(fine, expected), "in its place"
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("shape", [(2, 16, 12, 20), (1, 256, 5, 7), (2, 12, 8, 8)])
+def test_a_bias_is_added(shape: tuple[int, int, int, int], device: str):
+    given, bias = maps(*shape, device=device), torch.linspace(-2, 2, shape[1], device=device).bfloat16()
+    expected = given + bias[:, None, None]
+    assert torch.equal(add_bias(given, bias), expected)
+    assert torch.equal(given, expected), "in its place"
 
 
 @pytest.mark.parametrize("device", DEVICES)
