@@ -14,7 +14,7 @@ from model.execution import choose_runtime
 from model.precision import choose_precision
 
 _METHOD = (
-    f"Milliseconds from decoded pictures of 640 x 480 on, yet to be resized: {SPREAD}; ratios are taken round by round. "
+    f"Milliseconds from decoded pictures of 640 x 480, yet to be resized: {SPREAD}; ratios are taken round by round. "
     "torchvision runs eager, fp32, with the C library's own allocator; `after the network` both sides have ours, and "
     "torchvision's lays out anchors and maps anew. The "
     "floor is how long the network's operations take at the rate of one large matrix product in the same format (TF32 "
