@@ -10,7 +10,7 @@ from torchvision.ops import box_iou
 from model.checkpoints.checkpoint import Checkpoint, save_checkpoint
 from model.config import ModelConfig
 from model.errors import DeviceError
-from model.imaging.canvas import draw_on_canvas
+from model.imaging.canvas import draw_on_canvas, left_to_draw
 from model.network.network import build_network
 from model.precision import multiplies_bf16
 from model.predictor import Predictor
@@ -127,6 +127,31 @@ def test_a_device_that_is_not_here_is_named(predictor: Predictor, tmp_path: Path
 def test_the_cpu_is_the_cpu_whichever_number_it_is_given(predictor: Predictor, tmp_path: Path):
     other = Predictor.load(tmp_path / "tiny.safetensors", device="cpu:0", precision="fp32")
     assert (other.device, other.runtime, other.usual_batch) == ("cpu", predictor.runtime, 1)
+
+
+def test_a_picture_that_is_yet_to_be_resized_gets_the_same(predictor: Predictor):
+    pictures = [draw_scene(seed, width=120, height=90)[0] for seed in range(3)]
+    placements = [predictor.input_rule.place(ImageSize(*picture.size)) for picture in pictures]
+    found = predictor.predict_undrawn(
+        [left_to_draw(*pair) for pair in zip(pictures, placements, strict=True)], placements, [ALL] * 3
+    )
+    drawn = [(draw_on_canvas(*pair), pair[1]) for pair in zip(pictures, placements, strict=True)]
+    for one, other in zip(found, predict(predictor, drawn), strict=True):
+        assert len(one) > 5
+        assert np.array_equal(one.boxes, other.boxes)
+    assert predictor.predict_undrawn([], [], []) == []
+
+
+def test_undrawn_pictures_are_checked(predictor: Predictor):
+    picture = np.zeros((90, 120, 3), dtype=np.uint8)
+    place_of = predictor.input_rule.place
+    wide, tall = place_of(ImageSize(120, 90)), place_of(ImageSize(90, 120))
+    with pytest.raises(ValueError, match=r"pictures must be uint8 \(h, w, 3\), not float32 \(90, 120, 3\)"):
+        predictor.predict_undrawn([picture.astype(np.float32)], [wide], [ALL])  # type: ignore[list-item]
+    with pytest.raises(ValueError, match="1 pictures, 2 placements, 1 selections"):
+        predictor.predict_undrawn([picture], [wide, wide], [ALL])
+    with pytest.raises(ValueError, match="the pictures of one call must have one canvas"):
+        predictor.predict_undrawn([picture] * 2, [wide, tall], [ALL] * 2)
 
 
 @needs_cuda

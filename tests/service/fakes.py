@@ -16,7 +16,7 @@ import numpy as np
 import uvicorn
 from PIL import Image
 
-from model.imaging.canvas import InputRule
+from model.imaging.canvas import InputRule, draw_on_canvas
 from model.structures import Canvas, ImageSize, ModelInfo, PixelArray, Placement, Proposals, Selection
 from service.app import create_app
 from service.images import decode_picture
@@ -50,6 +50,7 @@ class FakePredictor:
         self.batches: list[tuple[Canvas, int]] = []
         self.alone: list[bool] = []  # what each batch was told
         self.selections: list[Selection] = []  # of all batches
+        self.undrawn: list[tuple[int, ...]] = []  # the shapes of pictures that it was to resize
         self.threads: set[str] = set()
         self.warmed: list[tuple[int, ...]] = []
         self.gate = threading.Event()
@@ -82,6 +83,19 @@ class FakePredictor:
         assert self.gate.wait(PATIENCE_S)
         self.fault(pixels)
         return [self._propose(*one) for one in zip(pixels, placements, selections, strict=True)]
+
+    def predict_undrawn(
+        self,
+        pictures: Sequence[PixelArray],
+        placements: Sequence[Placement],
+        selections: Sequence[Selection],
+        *,
+        alone: bool = True,
+    ) -> list[Proposals]:
+        self.undrawn += [picture.shape for picture in pictures]
+        pairs = zip(pictures, placements, strict=True)
+        pixels = np.stack([draw_on_canvas(Image.fromarray(picture), placement) for picture, placement in pairs])
+        return self.predict(pixels, placements, selections, alone=alone)
 
     def _propose(self, pixels: PixelArray, placement: Placement, selection: Selection) -> Proposals:
         random = np.random.default_rng(zlib.crc32(pixels.tobytes()))

@@ -57,6 +57,18 @@ async def test_the_sizes_that_a_predictor_asks_for_are_warmed():
     engine.stop(5)
 
 
+@pytest.mark.parametrize("draws", [False, True])
+async def test_who_resizes_is_given_pictures_as_they_are(draws: bool):
+    fake = FakePredictor()
+    fake.draws = draws
+    engine = started(fake)
+    loaded = await engine.load(SOURCE, device="cpu")
+    assert loaded.draws is draws
+    await predict(engine)
+    assert fake.undrawn == ([(WIDE.height, WIDE.width, 3)] if draws else [])
+    engine.stop(5)
+
+
 async def test_a_full_batch_that_does_not_fit_ends_nothing():
     class Small(FakePredictor):
         device = "cuda"

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from model.errors import ConfigError
-from model.imaging.canvas import InputRule, draw_on_canvas, longest_side_rule, scaled
+from model.imaging.canvas import InputRule, draw_on_canvas, left_to_draw, longest_side_rule, scaled
 from model.structures import Canvas, ImageSize, Placement
 
 SHORTEST = InputRule(
@@ -196,6 +196,22 @@ def test_an_ordinary_photograph_is_resized_as_pillow_and_torchvision_do():
     placement = longest_side_rule(320).place(ImageSize(1200, 900))
     expected = np.asarray(noise.resize((320, 240), Image.Resampling.BILINEAR))
     assert np.array_equal(draw_on_canvas(noise, placement)[:240, :320], expected)
+
+
+@pytest.mark.parametrize("size", [(320, 240), (640, 480), (200, 150)])
+def test_a_picture_that_is_left_to_draw_is_left_as_it_is(size: tuple[int, int]):
+    noise = np.random.default_rng(0).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
+    placement = longest_side_rule(320).place(ImageSize(*size))
+    assert np.array_equal(left_to_draw(Image.fromarray(noise), placement), noise)
+
+
+@pytest.mark.parametrize("size", [(641, 481), (4000, 3000), (100_000, 1)])
+def test_unless_it_holds_far_more_than_its_canvas_shows(size: tuple[int, int]):
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8))
+    placement = longest_side_rule(320).place(ImageSize(*size))
+    left = left_to_draw(noise, placement)
+    assert left.shape == (placement.content.height, placement.content.width, 3)
+    assert np.array_equal(draw_on_canvas(Image.fromarray(left), placement), draw_on_canvas(noise, placement))
 
 
 def test_the_longest_strip_is_averaged_like_any_other():
