@@ -6,9 +6,9 @@ import torch
 from model.cuda_kernels import KernelError, compile_for, compile_kernels, kernels_for, source
 from tests.needs import needs_cuda, needs_nvrtc
 
-DOUBLE = (
-    'extern "C" __global__ void twice(float* values, int count) { if (threadIdx.x < count) values[threadIdx.x] *= 2; }'
-)
+DOUBLE = """extern "C" __global__ void twice(float* values, int count) {
+    if (threadIdx.x < count) values[threadIdx.x] *= 2;
+}"""
 
 
 @needs_nvrtc

@@ -1,5 +1,6 @@
 """The contract of the door: an answer depends on its picture alone, and is in that picture's own pixels."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from model.imaging.canvas import draw_on_canvas, left_to_draw
 from model.network.network import build_network
 from model.precision import multiplies_bf16
 from model.predictor import Predictor
-from model.structures import ImageSize, PixelArray, Placement, Proposals, Selection
+from model.structures import Canvas, ImageSize, PixelArray, Placement, Proposals, Selection
 from tests.needs import needs_cuda
 from tests.scenes import draw_scene
 
@@ -132,10 +133,9 @@ def test_the_cpu_is_the_cpu_whichever_number_it_is_given(predictor: Predictor, t
 def test_a_picture_that_is_yet_to_be_resized_gets_the_same(predictor: Predictor):
     pictures = [draw_scene(seed, width=120, height=90)[0] for seed in range(3)]
     placements = [predictor.input_rule.place(ImageSize(*picture.size)) for picture in pictures]
-    found = predictor.predict_undrawn(
-        [left_to_draw(*pair) for pair in zip(pictures, placements, strict=True)], placements, [ALL] * 3
-    )
-    drawn = [(draw_on_canvas(*pair), pair[1]) for pair in zip(pictures, placements, strict=True)]
+    pairs = list(zip(pictures, placements, strict=True))
+    found = predictor.predict_undrawn([left_to_draw(*pair) for pair in pairs], placements, [ALL] * 3)
+    drawn = [(draw_on_canvas(*pair), pair[1]) for pair in pairs]
     for one, other in zip(found, predict(predictor, drawn), strict=True):
         assert len(one) > 5
         assert np.array_equal(one.boxes, other.boxes)
@@ -144,8 +144,8 @@ def test_a_picture_that_is_yet_to_be_resized_gets_the_same(predictor: Predictor)
 
 def test_undrawn_pictures_are_checked(predictor: Predictor):
     picture = np.zeros((90, 120, 3), dtype=np.uint8)
-    place_of = predictor.input_rule.place
-    wide, tall = place_of(ImageSize(120, 90)), place_of(ImageSize(90, 120))
+    wide = predictor.input_rule.place(ImageSize(120, 90))
+    tall = replace(wide, canvas=Canvas(wide.canvas.height, wide.canvas.width + 32))
     with pytest.raises(ValueError, match=r"pictures must be uint8 \(h, w, 3\), not float32 \(90, 120, 3\)"):
         predictor.predict_undrawn([picture.astype(np.float32)], [wide], [ALL])  # type: ignore[list-item]
     with pytest.raises(ValueError, match="1 pictures, 2 placements, 1 selections"):
