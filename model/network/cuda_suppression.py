@@ -32,7 +32,7 @@ def suppress_on_cuda(boxes: Tensor, competing: Tensor, ious: Tensor) -> Tensor:
         return survivors
     overlapping, walk = _kernels(boxes.device, len(ious))
     over = torch.empty((len(ious), sets, count, words), dtype=torch.int64, device=boxes.device)
-    boxes, competing, ious = boxes.contiguous(), competing.contiguous(), ious.contiguous()
+    boxes, competing, ious = boxes.float().contiguous(), competing.contiguous(), ious.float().contiguous()
     sizes = (count, words, sets)
     with torch.cuda.device(boxes.device):
         overlapping((words, words, sets), (_BITS, 1, 1), [boxes, ious, over, *sizes])
