@@ -1,7 +1,7 @@
 """Kernels of our own for an NVIDIA GPU: compiled for the one at hand when they are first asked for.
 
-NVRTC compiles, a library that torch's CUDA builds bring with them as they do NVIDIA's Python bindings, so no compiler
-need be installed. It takes a tenth of a second.
+NVRTC compiles, a library that torch's CUDA builds bring with them, as they do NVIDIA's Python bindings since 2.10, so
+no compiler need be installed. It takes a tenth of a second.
 """
 
 import ctypes
@@ -23,29 +23,31 @@ _log = logging.getLogger(__name__)
 
 
 class KernelError(Exception):
-    """A kernel cannot be compiled, loaded or started; the message is the library's."""
+    """A kernel cannot be compiled or loaded; the message is the library's."""
 
 
 @dataclass(frozen=True, slots=True)
 class Kernel:
-    """One function of a module that lies on a device."""
+    """One function of a module that lies on a device, for good."""
 
     name: str
     _function: Any
-    _module: Any  # which goes with its last kernel
 
     def __call__(self, grid: Size, block: Size, arguments: Sequence[Tensor | int], *, shared_bytes: int = 0) -> None:
         """Start it on the current stream of the current device; tensors are handed over as they lie, ints as C's.
 
         Raises:
-            KernelError: it could not be started.
+            torch.AcceleratorError: it could not be started, as torch has it for kernels of its own.
         """
         from cuda.bindings import driver
 
         values = tuple(value.data_ptr() if isinstance(value, Tensor) else value for value in arguments)
         types = tuple(ctypes.c_void_p if isinstance(value, Tensor) else ctypes.c_int for value in arguments)
         stream = driver.CUstream(torch.cuda.current_stream().cuda_stream)
-        _checked(driver.cuLaunchKernel(self._function, *grid, *block, shared_bytes, stream, (values, types), 0))
+        (status,) = driver.cuLaunchKernel(self._function, *grid, *block, shared_bytes, stream, (values, types), 0)
+        if status:
+            words = _checked(driver.cuGetErrorString(status)).decode()
+            raise torch.AcceleratorError(f"CUDA error: {words} ({self.name})")
 
 
 @cache
@@ -80,7 +82,7 @@ def compile_kernels(code: str, names: Sequence[str], device: torch.device) -> li
     with torch.cuda.device(device):
         torch.cuda.current_stream().synchronize()  # its context is made, if nothing was done there yet
         module = _checked(driver.cuModuleLoadData(binary))
-        return [Kernel(name, _checked(driver.cuModuleGetFunction(module, name.encode())), module) for name in names]
+        return [Kernel(name, _checked(driver.cuModuleGetFunction(module, name.encode()))) for name in names]
 
 
 def compile_for(code: str, architecture: str) -> bytes:
@@ -96,13 +98,16 @@ def compile_for(code: str, architecture: str) -> bytes:
     except (ImportError, RuntimeError) as error:  # no bindings; bindings that find no library
         raise KernelError(f"CUDA's compiler library is not here: {error}") from error
     options = [f"--gpu-architecture={architecture}".encode()]
-    (status,) = nvrtc.nvrtcCompileProgram(program, len(options), options)
-    if status:
-        log = bytearray(_checked(nvrtc.nvrtcGetProgramLogSize(program)))
-        _checked(nvrtc.nvrtcGetProgramLog(program, log))
-        raise KernelError(log.rstrip(b"\0\n").decode() or str(status))
-    binary = bytearray(_checked(nvrtc.nvrtcGetCUBINSize(program)))
-    _checked(nvrtc.nvrtcGetCUBIN(program, binary))
+    try:
+        (status,) = nvrtc.nvrtcCompileProgram(program, len(options), options)
+        if status:
+            log = bytearray(_checked(nvrtc.nvrtcGetProgramLogSize(program)))
+            _checked(nvrtc.nvrtcGetProgramLog(program, log))
+            raise KernelError(log.rstrip(b"\0\n").decode() or str(status))
+        binary = bytearray(_checked(nvrtc.nvrtcGetCUBINSize(program)))
+        _checked(nvrtc.nvrtcGetCUBIN(program, binary))
+    finally:
+        nvrtc.nvrtcDestroyProgram(program)
     return bytes(binary)
 
 

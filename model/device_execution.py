@@ -54,7 +54,7 @@ class DeviceExecution:
         self._calibration = calibration
         self._recorder = recorder
         self._staging = Staging(device)
-        self.draws = can_draw(device)
+        self.drawing = self if can_draw(device) else None
         self._recordings: dict[tuple[int, int, int], Callable[..., Tensor] | None] = {}
 
     def sizes_to_warm(self, largest: int) -> tuple[int, ...]:
@@ -81,7 +81,7 @@ class DeviceExecution:
         contents: FloatArray,
         selections: Sequence[Selection],
     ) -> list[Proposals]:
-        """The same from upright pictures, uint8 (h, w, 3), which it resizes itself; only where it ``draws``."""
+        """The same from upright pictures, uint8 (h, w, 3), which it resizes itself; only where it is ``drawing``."""
         return self._found(undrawn(pictures, placements), partial(draw, placements=placements), contents, selections)
 
     @torch.inference_mode()
@@ -96,11 +96,7 @@ class DeviceExecution:
         # One array of all that is asked, and one copy: each that a recording is given is a call more.
         asked = np.column_stack((contents, wanted.ious.numpy(), wanted.thresholds.numpy()))
         try:
-            placed = self._staging.place([*arrays, asked])
-            given = (canvases(placed), placed[-1])
-            packed = self._quickly(given).cpu().numpy()
-            if not all_settled(packed):
-                packed = self._propose(*given, rounds=None).cpu().numpy()
+            packed = self._computed([*arrays, asked], canvases)
         except torch.OutOfMemoryError as error:
             traceback.clear_frames(error.__traceback__)
         except torch.AcceleratorError as error:
@@ -114,6 +110,15 @@ class DeviceExecution:
         # Nothing holds what was computed so far any more: neither a frame, nor an error that holds frames.
         torch.cuda.empty_cache()
         raise DeviceOutOfMemory(f"{self._device} cannot hold a batch of {len(contents)}")
+
+    def _computed(self, arrays: Arrays, canvases: Callable[[list[Tensor]], Tensor]) -> FloatArray:
+        """In a frame of its own: where memory is short, what it holds goes with it."""
+        placed = self._staging.place(arrays)
+        given = (canvases(placed), placed[-1])
+        packed: FloatArray = self._quickly(given).cpu().numpy()
+        if not all_settled(packed):
+            packed = self._propose(*given, rounds=None).cpu().numpy()
+        return packed
 
     def _quickly(self, given: tuple[Tensor, ...]) -> Tensor:
         recording = self._recording(given)
@@ -161,5 +166,6 @@ def on_accelerator(
     """
     if network.precision == "fp32":
         torch.backends.cudnn.allow_tf32 = False
-    place = torch.device(device)
+    # by its number, as the tensors that lie there name it
+    place = torch.device("cuda", torch.cuda.current_device()) if device == "cuda" else torch.device(device)
     return DeviceExecution(network, place, selection, calibration, CUDAGraphRecorder(place) if recorded else None)

@@ -35,8 +35,8 @@ class Execution(Protocol):
         """Whether lone calls should come from the thread that it was made in."""
 
     @property
-    def draws(self) -> bool:
-        """Whether it resizes pictures itself, sooner than a processor does: it is a `DrawingExecution`."""
+    def drawing(self) -> "DrawingExecution | None":
+        """Itself, if it resizes pictures, sooner than a processor does."""
 
     def sizes_to_warm(self, largest: int) -> tuple[int, ...]:
         """The batch sizes whose first time takes longer, for batches of up to ``largest`` pictures."""

@@ -21,7 +21,7 @@ class OpenVINOExecution:
     The second is made in the background when calls first come together; until then they take turns on the first.
     """
 
-    draws = False
+    drawing = None
 
     def __init__(
         self, config: ModelConfig, graphs: Graphs, precision: str, lanes: int, calibration: Calibration | None

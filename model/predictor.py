@@ -4,7 +4,7 @@ import logging
 from collections.abc import Sequence, Sized
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
@@ -13,7 +13,7 @@ from model.allocator import give_back_freed_memory
 from model.checkpoints.checkpoint import Checkpoint, load_checkpoint
 from model.device import choose_device, is_cpu
 from model.errors import DeviceError
-from model.execution import DrawingExecution, Execution, choose_execution, choose_lanes
+from model.execution import Execution, choose_execution, choose_lanes
 from model.host.graphs import DEFAULT_CACHE, GraphFolder
 from model.imaging.canvas import draw_on_canvas
 from model.precision import multiplies_bf16
@@ -41,7 +41,6 @@ class Predictor:
 
     def __init__(self, execution: Execution, checkpoint: Checkpoint, device: str) -> None:
         self._execution = execution
-        self._drawing = cast(DrawingExecution, execution) if execution.draws else None
         self.device = device
         self.input_rule = checkpoint.config.input
         self.max_top_n = checkpoint.config.selection.post_nms_top_n
@@ -128,7 +127,7 @@ class Predictor:
     @property
     def draws(self) -> bool:
         """Whether `predict_undrawn` resizes on the device; if not, whoever decodes may as well do it before."""
-        return self._execution.draws
+        return self._execution.drawing is not None
 
     def sizes_to_warm(self, largest: int) -> tuple[int, ...]:
         """The batch sizes to warm where batches of up to ``largest`` pictures are going to come, smallest first."""
@@ -139,7 +138,11 @@ class Predictor:
         for canvas in self.input_rule.canvases:
             for size in batch_sizes:
                 pixels = np.zeros((size, canvas.height, canvas.width, 3), dtype=np.uint8)
-                self.predict(pixels, [_whole(canvas)] * size, [Selection()] * size)
+                given = ([_whole(canvas)] * size, [Selection()] * size)
+                if self.draws:
+                    self.predict_undrawn(list(pixels), *given)
+                else:
+                    self.predict(pixels, *given)
         give_back_freed_memory()
 
     def predict(
@@ -182,6 +185,7 @@ class Predictor:
 
         Raises:
             ValueError: the three arguments are not of one length, a picture not uint8 (h, w, 3), or canvases differ.
+            DeviceOutOfMemory, DeviceLost: as `predict`.
         """
         _check_lengths(pictures, placements, selections)
         for picture in pictures:
@@ -191,12 +195,12 @@ class Predictor:
             raise ValueError("the pictures of one call must have one canvas")
         if not pictures:
             return []
-        if self._drawing is None:
+        if (drawing := self._execution.drawing) is None:
             pairs = zip(pictures, placements, strict=True)
             pixels = np.stack([draw_on_canvas(Image.fromarray(picture), placement) for picture, placement in pairs])
             return self.predict(pixels, placements, selections, alone=alone)
         contents = _contents(placements)
-        return _restored(self._drawing.propose_undrawn(pictures, placements, contents, selections), placements)
+        return _restored(drawing.propose_undrawn(pictures, placements, contents, selections), placements)
 
 
 def _check_lengths(pictures: Sized, placements: Sized, selections: Sized) -> None:

@@ -3,6 +3,7 @@
 From any other memory a copy goes piece by piece through such memory of the driver's, and each waits for the last.
 """
 
+import logging
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -17,11 +18,13 @@ _THREADS, _WORTH_A_THREAD = 4, 2**18
 # Where an array may begin: no vector that a kernel reads is longer.
 _ALIGNMENT = 16
 
+_log = logging.getLogger(__name__)
+
 Arrays = Sequence[npt.NDArray[Any]]
 
 
 class Staging:
-    """For one device and one thread. Its memory grows to the most that was ever placed at once."""
+    """For one device and one thread. Its memory is the power of two that holds the most that was placed at once."""
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
@@ -44,7 +47,7 @@ class Staging:
         if self._taken is not None:
             self._taken.synchronize()  # what was placed last has left
         if len(self._host) < total:
-            self._host = torch.empty(1 << (total - 1).bit_length(), dtype=torch.uint8, pin_memory=True)
+            self._host = _host_memory(1 << (total - 1).bit_length())
         memory = self._host.numpy()
         self._copy(arrays, [memory[start : start + array.nbytes] for start, array in zip(starts, arrays, strict=True)])
         with torch.cuda.device(self._device):
@@ -61,6 +64,15 @@ class Staging:
             np.copyto(*pair)
         for copy in large:
             copy.result()
+
+
+def _host_memory(size: int) -> Tensor:
+    """Bytes that the GPU reads by itself or, where none of these are to be had, any."""
+    try:
+        return torch.empty(size, dtype=torch.uint8, pin_memory=True)
+    except RuntimeError as error:
+        _log.warning("no pinned memory for %d bytes: %s", size, str(error).partition("\n")[0])
+        return torch.empty(size, dtype=torch.uint8)
 
 
 def offsets(arrays: Arrays) -> list[int]:

@@ -15,7 +15,7 @@ from model.structures import FloatArray, PixelArray, Proposals, Selection
 class TorchExecution:
     """torch runs the network; each thread takes the share of the cores that its call is due."""
 
-    draws = False
+    drawing = None
 
     def __init__(
         self, network: ProposalNetwork, lanes: int, selection: SelectionConfig, calibration: Calibration | None

@@ -6,4 +6,7 @@ import pytest
 import torch
 
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-needs_nvrtc = pytest.mark.skipif(importlib.util.find_spec("cuda") is None, reason="needs NVIDIA's Python bindings")
+needs_nvrtc = pytest.mark.skipif(
+    importlib.util.find_spec("cuda") is None or importlib.util.find_spec("cuda.bindings") is None,
+    reason="needs NVIDIA's Python bindings",
+)

@@ -15,8 +15,8 @@ from model.structures import Canvas, ImageSize, PixelArray, Placement
 # A side that shrinks to less than a 64th is first averaged down to 32 to 64 times what it becomes. Ordinary photographs
 # never are; without it a strip of 50 million pixels in a row costs Pillow 800 MB of filter coefficients.
 _REDUCING_GAP = 32.0
-# How many times the pixels that it needs a picture may keep: what is left of a JPEG, whose sides are decoded at a half,
-# a quarter or an eighth, is less than that.
+# How many times the pixels that it needs a picture may keep: of a JPEG, decoded at a half, a quarter or an eighth of
+# its sides, less than that is left, but for the very largest.
 _LEFT_OVER = 4
 
 

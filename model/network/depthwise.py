@@ -59,7 +59,8 @@ class DepthwiseConv2d(nn.Module):
         vectors = pictures * height * width * channels * maps.itemsize // _VECTOR_BYTES
         places = _PLACES if vectors // _PLACES >= _ENOUGH_THREADS else 1
         code = kernel_source(self.size, self.stride, maps.dtype, self.activation, places)
-        kernels = kernels_for(maps.device, code, ("depthwise",), "depthwise convolutions are cuDNN's")
+        usual = maps.dtype == self.convolution.weight.dtype and self.taps.dtype == torch.float32
+        kernels = kernels_for(maps.device, code, ("depthwise",), "depthwise convolutions are cuDNN's") if usual else ()
         if not kernels:
             result: Tensor = self.activation(self.convolution(maps))
             return result

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from model.cuda_kernels import Kernel, kernels_for, source
 from model.imaging.resampling import FIXED_POINT_BITS, bilinear_taps, columns_first
-from model.staging import Staging, offsets
+from model.staging import offsets
 from model.structures import ImageSize, PixelArray, Placement
 
 _BLOCK = (32, 8, 1)  # a warp along a row, whose pixels lie together
@@ -25,16 +25,11 @@ def can_draw(device: torch.device) -> bool:
     return bool(_kernels(device))
 
 
-def draw_on_device(pictures: Sequence[PixelArray], placements: Sequence[Placement], staging: Staging) -> Tensor:
-    """Upright RGB pictures, uint8 (h, w, 3), on their one canvas: uint8 (N, H, W, 3) on the staging's device.
+def draw(placed: Sequence[Tensor], placements: Sequence[Placement]) -> Tensor:
+    """The pictures of `undrawn`, whose arrays a `Staging` has placed first, on their one canvas: uint8 (N, H, W, 3).
 
     As `model.imaging.canvas.draw_on_canvas` has them, but for its averaging of sides that shrink to less than a 64th.
     """
-    return draw(staging.place(undrawn(pictures, placements)), placements)
-
-
-def draw(placed: Sequence[Tensor], placements: Sequence[Placement]) -> Tensor:
-    """The same from the arrays of `undrawn` as a `Staging` has placed them, others behind them or not."""
     table, canvas = placed[0], placements[0].canvas
     canvases = torch.empty((len(placements), canvas.height, canvas.width, 3), dtype=torch.uint8, device=table.device)
     (kernel,) = _kernels(table.device)
@@ -45,7 +40,7 @@ def draw(placed: Sequence[Tensor], placements: Sequence[Placement]) -> Tensor:
 
 
 def undrawn(pictures: Sequence[PixelArray], placements: Sequence[Placement]) -> list[npt.NDArray[Any]]:
-    """What the kernel is given: a table that says of each picture where the rest of it lies, and all of that."""
+    """Upright RGB pictures, uint8 (h, w, 3), for `draw`: a table of where each one's arrays lie, and all of these."""
     table = np.empty((len(pictures), 11), dtype=np.int64)
     arrays: list[npt.NDArray[Any]] = [table]
     for pixels, placement in zip(pictures, placements, strict=True):

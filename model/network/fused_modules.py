@@ -5,6 +5,7 @@ a third of what a ResNet takes. cuDNN computes all of them where a convolution l
 does the same in torch's steps.
 """
 
+import logging
 from collections import OrderedDict
 
 import torch
@@ -14,6 +15,8 @@ from torchvision.ops import FeaturePyramidNetwork
 
 from model.network.moving import add_bias, add_upsampled, max_pool, space_to_depth
 
+_log = logging.getLogger(__name__)
+
 
 class ConvReLU(nn.Module):
     """``relu(convolution(maps) + other)``: one call of cuDNN's on an NVIDIA GPU."""
@@ -21,13 +24,26 @@ class ConvReLU(nn.Module):
     def __init__(self, convolution: nn.Conv2d) -> None:
         super().__init__()
         self.convolution = convolution
+        self.in_one_call = True
 
     def forward(self, maps: Tensor, other: Tensor | None = None) -> Tensor:
         """Maps (N, C, H, W), and what their convolution is added to."""
+        if self._can(maps):
+            try:
+                return self._by_cudnn(maps, other)
+            except (torch.OutOfMemoryError, torch.AcceleratorError):
+                raise
+            except RuntimeError as error:  # no engine of this cuDNN's does this convolution on this GPU
+                self.in_one_call = False
+                _log.warning("%s goes without cuDNN's one call: %s", self.convolution, str(error).partition("\n")[0])
+        sums = self.convolution(maps)
+        return F.relu(sums if other is None else sums + other)
+
+    def _can(self, maps: Tensor) -> bool:
+        return self.in_one_call and maps.device.type == "cuda"
+
+    def _by_cudnn(self, maps: Tensor, other: Tensor | None) -> Tensor:
         own = self.convolution
-        if maps.device.type != "cuda":
-            sums = own(maps)
-            return F.relu(sums if other is None else sums + other)
         padding = own.padding
         assert not isinstance(padding, str)  # no network here pads by a name
         if other is None:
@@ -133,7 +149,9 @@ class StemConv2d(nn.Module):
         return cls(ConvReLU(layer) if with_relu else layer, lead, blocks - 1 - lead)
 
     def forward(self, pictures: Tensor) -> Tensor:
-        """Pictures (N, 3, H, W), of even sides."""
+        """Pictures (N, 3, H, W)."""
+        if pictures.shape[2] % 2 or pictures.shape[3] % 2:  # a convolution's own border is zeros, too
+            pictures = F.pad(pictures, (0, pictures.shape[3] % 2, 0, pictures.shape[2] % 2))
         result: Tensor = self.layer(space_to_depth(pictures, self.lead, self.trail))
         return result
 

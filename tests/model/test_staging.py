@@ -8,6 +8,15 @@ from model.staging import Staging
 from tests.needs import needs_cuda
 
 
+@needs_cuda
+def test_what_is_placed_next_leaves_what_was_placed_alone():
+    staging, random = Staging(torch.device("cuda")), np.random.default_rng(0)
+    arrays = [random.integers(0, 256, (40_000_000,), dtype=np.uint8) for _ in range(3)]
+    placed = [staging.place([array])[0] for array in arrays]
+    for tensor, array in zip(placed, arrays, strict=True):
+        assert np.array_equal(tensor.cpu().numpy(), array)
+
+
 @pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=needs_cuda)])
 def test_what_arrives_is_what_was_given(device: str):
     staging, random = Staging(torch.device(device)), np.random.default_rng(0)

@@ -23,6 +23,14 @@ async def test_a_picture_comes_upright_on_its_canvas():
     decoder.close()
 
 
+async def test_for_a_model_that_resizes_itself_it_comes_as_it_was_decoded():
+    decoder = Decoder(threads=1, max_pixels=10_000)
+    decoded = await decoder.decode(picture(1, 80, 60), FakePredictor().input_rule, draws=True)
+    assert decoded.pixels.shape == (60, 80, 3)
+    assert decoded.placement.content == ImageSize(64, 48)
+    decoder.close()
+
+
 async def test_pixels_are_counted_before_decoding():
     decoder = Decoder(threads=1, max_pixels=100)
     with pytest.raises(TooManyPixels):

@@ -40,6 +40,15 @@ async def test_a_raw_body_is_answered_as_documented():
     assert scores == sorted(scores, reverse=True)
 
 
+async def test_a_model_that_resizes_itself_is_given_the_picture_as_it_was_decoded():
+    data, fake = picture(1, 80, 60), FakePredictor()
+    fake.draws = True
+    async with running(fake) as service:
+        answers = [(await service.propose(data)).json() for _ in range(2)]
+    assert fake.undrawn == [(60, 80, 3)] * 2
+    assert boxes_of(answers[0]) == boxes_of(answers[1]) == expected_boxes(data)
+
+
 async def test_a_thousand_boxes_hold_against_the_schema():
     async with running() as service:
         answer = (await service.propose(picture(), top_n=1000)).json()

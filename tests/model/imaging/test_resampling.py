@@ -1,4 +1,4 @@
-"""The tables, applied in NumPy as `model/network/drawing.cu` applies them, give Pillow's own pixels."""
+"""The tables, applied in NumPy as `model/network/kernels/drawing.cu` applies them, give Pillow's own pixels."""
 
 import numpy as np
 from hypothesis import given, settings

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from model.cuda_kernels import compile_for
+from model.cuda_kernels import compile_for, kernels_for
 from model.network import depthwise
 from model.network.depthwise import DepthwiseConv2d, kernel_source
 from tests.needs import needs_cuda, needs_nvrtc
@@ -65,6 +65,8 @@ def test_it_is_torchs_convolution(
         expected = activation()(nn.Conv2d.float(convolution)(maps.float()))
         both = DepthwiseConv2d(convolution.to(dtype), activation()).cuda()
         found = both(maps.cuda().contiguous(memory_format=torch.channels_last))
+    code = kernel_source(size, stride, dtype, activation(), 1 if enough else 4)
+    assert kernels_for(found.device, code, ("depthwise",), "depthwise convolutions are cuDNN's"), "it was no fallback"
     assert found.dtype == dtype
     assert found.is_contiguous(memory_format=torch.channels_last)
     within = {"rtol": 1e-5, "atol": 1e-5} if dtype == torch.float32 else {"rtol": 2**-7, "atol": 1e-2}

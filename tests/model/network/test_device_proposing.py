@@ -102,9 +102,11 @@ class Crossings(TorchDispatchMode):
 @pytest.fixture
 def pretended_gpu() -> Iterator[None]:
     """Tensors without values: whatever asks for a value, or has a shape that depends on one, raises."""
-    with FakeTensorMode(allow_non_fake_inputs=True), torch.inference_mode():
-        yield
-    calibration._table.cache_clear()
+    try:
+        with FakeTensorMode(allow_non_fake_inputs=True), torch.inference_mode():
+            yield
+    finally:
+        calibration._table.cache_clear()
 
 
 def move(network: nn.Module, device: torch.device) -> None:

@@ -6,7 +6,7 @@ from PIL import Image
 
 from model.cuda_kernels import compile_for, source
 from model.imaging.canvas import draw_on_canvas, left_to_draw, longest_side_rule
-from model.network.drawing import can_draw, draw_on_device
+from model.network.drawing import can_draw, draw, undrawn
 from model.staging import Staging
 from model.structures import ImageSize
 from tests.needs import needs_cuda, needs_nvrtc
@@ -34,6 +34,6 @@ def test_pixels_are_the_processors():
         ]
         placements = [rule.place(size) for size in sizes]
         left = [left_to_draw(picture, placement) for picture, placement in zip(pictures, placements, strict=True)]
-        drawn = draw_on_device(left, placements, staging)
+        drawn = draw(staging.place(undrawn(left, placements)), placements)
         expected = np.stack([draw_on_canvas(*pair) for pair in zip(pictures, placements, strict=True)])
         assert np.array_equal(drawn.cpu().numpy(), expected)

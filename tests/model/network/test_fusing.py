@@ -5,20 +5,39 @@ from copy import deepcopy
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from model.architectures import ARCHITECTURES, architecture
 from model.network.depthwise import DepthwiseConv2d
 from model.network.folding import fold_norms
-from model.network.fused_modules import ConvReLU, PointwiseConv2d, Residual
+from model.network.fused_modules import (
+    ConvBias,
+    ConvReLU,
+    HalvingMaxPool2d,
+    PointwiseConv2d,
+    Pyramid,
+    Residual,
+    StemConv2d,
+)
 from model.network.fusing import fuse, fuse_depthwise
 from model.network.network import ProposalNetwork, build_network
 from tests.model.network.test_folding import vary
 from tests.needs import needs_cuda
 
-# VGG's third and fourth dozen of millions of weights show nothing that the others do not.
-NAMES = [name for name in ARCHITECTURES if "vgg" not in name and "101" not in name]
-KINDS = (ConvReLU, DepthwiseConv2d, PointwiseConv2d, Residual)
+NAMES = [name for name in ARCHITECTURES if "101" not in name]  # which is ResNet-50's blocks again
+# What a network with a pyramid has of each kind at least, three levels of it, and a ResNet more.
+PYRAMID = {"Pyramid": 1, "StemConv2d": 1, "ConvBias": 3}
+RESNET = {**PYRAMID, "HalvingMaxPool2d": 1}
+KINDS = (
+    ConvBias,
+    ConvReLU,
+    DepthwiseConv2d,
+    HalvingMaxPool2d,
+    PointwiseConv2d,
+    Pyramid,
+    Residual,
+    StemConv2d,
+)
 
 
 def folded(name: str) -> ProposalNetwork:
@@ -44,17 +63,18 @@ def test_the_maps_are_the_same(name: str):
     other = fused(network)
     with torch.inference_mode():
         expected, found = network.score(pictures), other.score(pictures)
-    for ours, theirs in zip(found.logits + found.features, expected.logits + expected.features, strict=True):
+    theirs_all, ours_all = ((one.logits + one.deltas + one.features) for one in (expected, found))
+    for ours, theirs in zip(ours_all, theirs_all, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-5 * float(theirs.abs().max()))
 
 
 @pytest.mark.parametrize(
     ("name", "kinds"),
     [
-        ("rpn_resnet18_fpn_cascade", {"ConvReLU": 18, "Residual": 8, "PointwiseConv2d": 5}),
-        ("rpn_regnet_x_400mf_fpn_cascade", {"ConvReLU": 68, "Residual": 22, "PointwiseConv2d": 5}),
-        ("rpn_resnet50_fpn", {"ConvReLU": 50, "Residual": 16, "PointwiseConv2d": 7}),
-        ("rpn_mobilenet_v3_large_320_fpn", {"ConvReLU": 6, "DepthwiseConv2d": 15, "PointwiseConv2d": 45}),
+        ("rpn_resnet18_fpn_cascade", {**RESNET, "ConvReLU": 18, "Residual": 8, "PointwiseConv2d": 5}),
+        ("rpn_regnet_x_400mf_fpn_cascade", {**PYRAMID, "ConvReLU": 68, "Residual": 22, "PointwiseConv2d": 5}),
+        ("rpn_resnet50_fpn", {**RESNET, "ConvBias": 4, "ConvReLU": 50, "Residual": 16, "PointwiseConv2d": 7}),
+        ("rpn_mobilenet_v3_large_320_fpn", {**PYRAMID, "ConvReLU": 6, "DepthwiseConv2d": 15, "PointwiseConv2d": 45}),
     ],
 )
 def test_everything_that_can_be_is_fused(name: str, kinds: dict[str, int]):
@@ -63,6 +83,48 @@ def test_everything_that_can_be_is_fused(name: str, kinds: dict[str, int]):
     other = fused(network)
     assert Counter(type(module).__name__ for module in other.modules() if isinstance(module, KINDS)) == kinds
     assert sum(isinstance(module, nn.Conv2d) for module in other.modules()) == before, "none is lost"
+
+
+@pytest.mark.parametrize("size", [3, 7])
+@pytest.mark.parametrize(("height", "width"), [(16, 20), (15, 20), (15, 21), (1, 1)])
+def test_a_first_convolution_on_blocks_is_the_same_for_any_sides(size: int, height: int, width: int):
+    convolution = nn.Conv2d(3, 8, size, stride=2, padding=size // 2)
+    assert StemConv2d.takes(convolution)
+    pictures = torch.randn(2, 3, height, width)
+    with torch.inference_mode():
+        found, plain = (StemConv2d.of(convolution, with_relu=relu)(pictures) for relu in (True, False))
+        torch.testing.assert_close(plain, convolution(pictures), rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(found, convolution(pictures).relu(), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        nn.Conv2d(4, 8, 7, stride=2, padding=3),
+        nn.Conv2d(3, 8, 7, padding=3),
+        nn.Conv2d(3, 8, 5, stride=2, padding=2),
+        nn.Conv2d(3, 8, 7, stride=2),
+        nn.Conv2d(3, 8, (3, 7), stride=2, padding=(1, 3)),
+        nn.Conv2d(3, 9, 7, stride=2, padding=3, groups=3),
+    ],
+)
+def test_no_other_is_taken_for_a_first_convolution(other: nn.Conv2d):
+    assert not StemConv2d.takes(other)
+
+
+def test_a_convolution_that_cudnn_has_no_one_call_for_goes_without(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    layer, maps = ConvReLU(nn.Conv2d(3, 4, 3)), torch.randn(1, 3, 8, 8)
+
+    def fails(self: ConvReLU, maps: Tensor, other: Tensor | None) -> Tensor:
+        raise RuntimeError("FIND was unable to find an engine\nmore")
+
+    monkeypatch.setattr(ConvReLU, "_by_cudnn", fails)
+    monkeypatch.setattr(ConvReLU, "_can", lambda self, maps: self.in_one_call)
+    for _ in range(2):
+        assert torch.equal(layer(maps), layer.convolution(maps).relu())
+    assert caplog.text.count("FIND was unable") == 1, "it is not tried again"
 
 
 def test_depthwise_convolutions_alone():
@@ -82,6 +144,7 @@ def test_on_a_gpu_they_are_as_near_as_its_format(name: str):
         network.compute_in("bf16")
         plain = network.to(memory_format=torch.channels_last).score(pictures)
         found = fused(network).score(pictures)
-    for ours, theirs, exact in zip(found.features, plain.features, expected.features, strict=True):
+    maps_of = [one.logits + one.deltas + one.features for one in (found, plain, expected)]
+    for ours, theirs, exact in zip(*maps_of, strict=True):
         off, usual = (float((maps.float() - exact).norm() / exact.norm()) for maps in (ours, theirs))
         assert off < 1.2 * usual, "what is fused is rounded less often"

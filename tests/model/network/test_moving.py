@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from model.cuda_kernels import compile_for, source
+from model.network import moving
 from model.network.moving import add_bias, add_upsampled, max_pool, space_to_depth
 from tests.needs import needs_cuda, needs_nvrtc
 
@@ -22,6 +23,11 @@ def maps(*shape: int, device: str) -> Tensor:
 @needs_nvrtc
 def test_they_compile():
     assert compile_for(source("vectors.cu", "maps.cu", HALF=1), "sm_90").startswith(b"\x7fELF")
+
+
+@needs_cuda
+def test_a_gpu_has_them():
+    assert moving._kernels_for(maps(1, 8, 2, 2, device="cuda"))
 
 
 @pytest.mark.parametrize("device", DEVICES)
