@@ -5,7 +5,7 @@ import logging
 import platform
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 
@@ -31,6 +31,7 @@ from model.training.ranks import Ranks, join_ranks
 from model.training.recipe import Recipe
 from model.training.run import DEFAULT_BEST_BY, Run
 from model.training.run_folder import BEST_FILE, EVENTS_FOLDER, STATE_FILE
+from model.training.schedule import ScheduleName
 from model.training.splits import split_file
 
 log = logging.getLogger(__name__)
@@ -89,6 +90,12 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         type=int,
         default=_DEFAULTS.warmup_steps,
         help="steps in which the rate rises to that, at most a tenth of the run's (default: %(default)s)",
+    )
+    add(
+        "--schedule",
+        choices=get_args(ScheduleName),
+        default=_DEFAULTS.schedule,
+        help="what the rate does after that: down to nothing by half a cosine, or stay (default: %(default)s)",
     )
     add("--ema-decay", type=float, default=_DEFAULTS.ema_decay, help="of the averaged weights (default: %(default)s)")
     add_rules(parser)
@@ -179,6 +186,7 @@ def _recipe(arguments: argparse.Namespace) -> Recipe:
         accumulate=arguments.accumulate,
         learning_rate=arguments.learning_rate,
         warmup_steps=arguments.warmup_steps,
+        schedule=arguments.schedule,
         ema_decay=arguments.ema_decay,
         precision=arguments.precision,
         sync_norm=arguments.sync_norm,

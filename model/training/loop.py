@@ -28,7 +28,7 @@ from model.training.run import Run
 from model.training.run_checkpoints import keep, run_checkpoint
 from model.training.run_folder import LOG_FILE, STATE_FILE
 from model.training.run_state import load_state, save_state, unusable
-from model.training.schedule import CosineSchedule
+from model.training.schedule import Schedule
 from model.training.settings import settings_of
 from model.training.stopping import StopRequest
 
@@ -65,7 +65,9 @@ class Trainer:
             self.dataset, run.recipe.batch_size, run.recipe.seed, self.ranks.rank, self.ranks.count
         )
         self.steps = math.ceil(self.batches.in_epoch / run.recipe.accumulate) * run.recipe.epochs
-        self.schedule = CosineSchedule(run.recipe.learning_rate, run.recipe.warmup(self.steps), self.steps)
+        self.schedule = Schedule(
+            run.recipe.learning_rate, run.recipe.warmup(self.steps), self.steps, run.recipe.schedule
+        )
         self.settings = settings_of(run, self.ranks.count)
         self.progress = Progress()
         run.folder.mkdir(parents=True, exist_ok=True)

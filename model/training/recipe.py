@@ -3,12 +3,13 @@
 import dataclasses
 import math
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from model.errors import ConfigError
 from model.training.augmentation import AugmentationConfig
 from model.training.refinement_loss import RefinementRules
 from model.training.rules import DEFAULT_RULES, RULES, Rules
+from model.training.schedule import ScheduleName
 
 # A step's generator is seeded by a million times this and the step's number, in 64 bits.
 _LARGEST_SEED = 2**32 - 1
@@ -28,6 +29,7 @@ class Recipe:
     learning_rate: float = 1e-3  # AdamW's usual rate for convolutional networks from scratch
     weight_decay: float = 0.05  # AdamW's usual companion; norms and biases are spared
     warmup_steps: int = 300
+    schedule: ScheduleName = "cosine"
     clip_norm: float = 10.0  # far above a healthy step's norm: only an outlier's step is shortened
     ema_decay: float = 0.998  # averages about the last 500 steps, under two epochs of 5,000 pictures
     precision: Literal["fp32", "bf16"] = "fp32"
@@ -43,6 +45,8 @@ class Recipe:
                 raise ConfigError(f"recipe: {name} must be at least 1, not {getattr(self, name)}")
         if self.warmup_steps < 0:
             raise ConfigError(f"recipe: warmup_steps must be at least 0, not {self.warmup_steps}")
+        if self.schedule not in get_args(ScheduleName):
+            raise ConfigError(f"recipe: schedule {self.schedule!r} is none of {', '.join(get_args(ScheduleName))}")
         if not 0 <= self.seed <= _LARGEST_SEED:
             raise ConfigError(f"recipe: seed must lie between 0 and {_LARGEST_SEED}, not {self.seed}")
         if not 0 <= self.ema_decay < 1:

@@ -14,6 +14,8 @@ _ABSENT = "nothing"
 # No weight depends on how proposals are ranked in the end, and with the overlap penalty that has become another: a run
 # that was begun before goes on.
 _RANKING = ("config.selection.nms_iou", "config.selection.overlap_penalty")
+# What runs did before there was a choice: those that were begun then go on.
+_BEFORE_THE_CHOICE: Settings = {"best_by": DEFAULT_BEST_BY, "recipe.schedule": "cosine"}
 # Enough to tell two digests or two lists of canvases apart by eye, little enough for one line.
 _LONGEST = 80
 
@@ -36,9 +38,8 @@ def settings_of(run: Run, processes: int) -> Settings:
         },
         "start": run.start_digest or _ABSENT,
         "processes": processes,
+        "best_by": run.best_by,
     }
-    if run.best_by != DEFAULT_BEST_BY:  # runs that were begun before there was a choice go on
-        settings["best_by"] = run.best_by
     return dict(json.loads(json.dumps(settings)))  # tuples become lists, as they are when read back
 
 
@@ -64,7 +65,8 @@ def first_difference(stored: Settings, given: Settings) -> str | None:
     for name in (*here, *there):
         if name.startswith(_RANKING):
             continue
-        before, now = there.get(name, _ABSENT), here.get(name, _ABSENT)
+        absent = _BEFORE_THE_CHOICE.get(name, _ABSENT)
+        before, now = there.get(name, absent), here.get(name, absent)
         if before != now:
             return f"{name} is {_shown(before)} there and {_shown(now)} here"
     return None

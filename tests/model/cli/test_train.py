@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from model.checkpoints.checkpoint import load_checkpoint
 from model.training.folder_lock import LOCK_FILE, locked
 from model.training.run_folder import LAST_FILE, LOG_FILE, STATE_FILE
 from service import cli
@@ -59,6 +60,16 @@ def test_the_log_says_how_fast(command: list[str]):
     assert float(row["learning_rate"]) > 0
 
 
+def test_the_schedule_that_was_asked_for_is_kept_to(command: list[str], tmp_path: Path):
+    other = [str(tmp_path / "out") if argument == str(folder(command)) else argument for argument in command]
+    assert cli.main([*other, "--schedule", "constant"]) == 0
+    (constant,) = csv.DictReader((tmp_path / "out" / LOG_FILE).read_text().splitlines())
+    (cosine,) = csv.DictReader((folder(command) / LOG_FILE).read_text().splitlines())
+    assert float(constant["learning_rate"]) == 0.001
+    assert float(cosine["learning_rate"]) == pytest.approx(0.0005)  # the second step of two
+    assert load_checkpoint(tmp_path / "out" / LAST_FILE).provenance["training"]["recipe"]["schedule"] == "constant"
+
+
 def test_a_finished_run_is_left_as_it_is(command: list[str], capsys: pytest.CaptureFixture[str]):
     before = (folder(command) / LAST_FILE).read_bytes()
     assert cli.main(command) == 0
@@ -71,6 +82,7 @@ def test_a_finished_run_is_left_as_it_is(command: list[str], capsys: pytest.Capt
     [
         (["--learning-rate", "0.01"], "recipe.learning_rate is 0.001 there and 0.01 here"),
         (["--accumulate", "2"], "recipe.accumulate is 1 there and 2 here"),
+        (["--schedule", "constant"], "recipe.schedule is cosine there and constant here"),
         (["--input-size", "96"], "config.input.size is 64 there and 96 here"),
         (["--limit", "3"], "data.train is 4 pictures with "),
     ],

@@ -41,6 +41,8 @@ def test_the_same_run_has_no_difference_wherever_it_lies_and_whatever_reads_it(r
         ({"recipe": Recipe(learning_rate=0.01)}, "recipe.learning_rate is 0.001 there and 0.01 here"),
         ({"recipe": Recipe(epochs=13)}, "recipe.epochs is 12 there and 13 here"),
         ({"recipe": Recipe(accumulate=2)}, "recipe.accumulate is 1 there and 2 here"),
+        ({"recipe": Recipe(schedule="constant")}, "recipe.schedule is cosine there and constant here"),
+        ({"best_by": "AR@10"}, "best_by is AR@100 there and AR@10 here"),
         (
             {"recipe": Recipe(augmentation=AugmentationConfig(flip=0))},
             "recipe.augmentation.flip is 0.5 there and 0 here",
@@ -60,6 +62,16 @@ def test_how_boxes_are_ranked_in_the_end_does_not(run: Run):
     assert first_difference(begun, settings_of(replace(run, config=cascade), 1)) is None
     del begun["config"]["selection"]["min_side"]
     assert "config.selection.min_side" in str(first_difference(begun, settings_of(replace(run, config=cascade), 1)))
+
+
+def test_a_run_from_before_there_was_a_choice_goes_on_as_it_began(run: Run):
+    begun = settings_of(run, 1)
+    del begun["best_by"], begun["recipe"]["schedule"]
+    assert first_difference(begun, settings_of(run, 1)) is None
+    other = replace(run, recipe=Recipe(schedule="constant"))
+    assert first_difference(begun, settings_of(other, 1)) == "recipe.schedule is cosine there and constant here"
+    other = replace(run, best_by="AR@10")
+    assert first_difference(begun, settings_of(other, 1)) == "best_by is AR@100 there and AR@10 here"
 
 
 def test_the_network_its_input_and_the_number_of_processes_count(run: Run, tiny_config: ModelConfig):
