@@ -54,8 +54,12 @@ class DeviceExecution:
         self._calibration = calibration
         self._recorder = recorder
         self._staging = Staging(device)
-        self.drawing = self if can_draw(device) else None
         self._recordings: dict[tuple[int, int, int], Callable[..., Tensor] | None] = {}
+
+    @property
+    def drawing(self) -> "DeviceExecution | None":
+        """Itself, if this device draws. Not kept: a cycle would hold a network that is let go of on its GPU."""
+        return self if can_draw(self._device) else None
 
     def sizes_to_warm(self, largest: int) -> tuple[int, ...]:
         """One picture and the largest batch; with recordings all sizes that are recorded."""
