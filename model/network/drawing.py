@@ -17,7 +17,6 @@ from model.staging import offsets
 from model.structures import ImageSize, PixelArray, Placement
 
 _BLOCK = (32, 8, 1)  # a warp along a row, whose pixels lie together
-_OF_A_PICTURE = 5  # arrays: its pixels, and both directions' taps
 
 
 def can_draw(device: torch.device) -> bool:
@@ -43,19 +42,18 @@ def undrawn(pictures: Sequence[PixelArray], placements: Sequence[Placement]) -> 
     """Upright RGB pictures, uint8 (h, w, 3), for `draw`: a table of where each one's arrays lie, and all of these."""
     table = np.empty((len(pictures), 11), dtype=np.int64)
     arrays: list[npt.NDArray[Any]] = [table]
-    for pixels, placement in zip(pictures, placements, strict=True):
+    begin = offsets(arrays)[-1]
+    for row, pixels, placement in zip(table, pictures, placements, strict=True):
         size, content = ImageSize(pixels.shape[1], pixels.shape[0]), placement.content
         across, down = bilinear_taps(size.width, content.width), bilinear_taps(size.height, content.height)
-        arrays += [pixels, across.starts, across.weights, down.starts, down.weights]
-    starts = offsets(arrays)
-    for n, (row, placement) in enumerate(zip(table, placements, strict=True)):
-        own = slice(1 + n * _OF_A_PICTURE, 1 + (n + 1) * _OF_A_PICTURE)
-        pixels, _, across_weights, _, down_weights = arrays[own]
-        at, *taps_at = starts[own]
-        size, content = ImageSize(pixels.shape[1], pixels.shape[0]), placement.content
-        across_at, down_at = (*taps_at[:2], across_weights.shape[1]), (*taps_at[2:], down_weights.shape[1])
+        own: list[npt.NDArray[Any]] = [pixels, across.starts, across.weights, down.starts, down.weights]
+        *places, length = offsets(own)
+        at, *taps_at = (begin + place for place in places)
+        across_at, down_at = (*taps_at[:2], across.weights.shape[1]), (*taps_at[2:], down.weights.shape[1])
         where = (at, size.width, content.width, content.height)
         row[:] = (*where, *across_at, *down_at, columns_first(size, content))
+        arrays += own
+        begin += length
     return arrays
 
 
