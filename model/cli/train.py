@@ -102,6 +102,11 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     add_augmentation(parser)
     add("--precision", choices=("fp32", "bf16"), default=_DEFAULTS.precision, help="default: %(default)s")
     add("--sync-norm", action="store_true", help="with torchrun on GPUs: batch norm over the batches of all processes")
+    add(
+        "--freeze-norms",
+        action="store_true",
+        help="with --from: batch norms keep the statistics that they come with, which makes a step shorter",
+    )
     add("--seed", type=int, default=_DEFAULTS.seed, help="default: %(default)s")
     add("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
     add("--workers", type=int, default=1, help="processes that decode pictures (default: %(default)s)")
@@ -190,6 +195,7 @@ def _recipe(arguments: argparse.Namespace) -> Recipe:
         ema_decay=arguments.ema_decay,
         precision=arguments.precision,
         sync_norm=arguments.sync_norm,
+        freeze_norms=arguments.freeze_norms,
         seed=arguments.seed,
         rules=rules_of(arguments),
         augmentation=augmentation_of(arguments),

@@ -18,6 +18,7 @@ from model.training.dataset import Batch, CanvasBatchSampler, CanvasDataset
 from model.training.ema import MovingAverage
 from model.training.epoch_log import write_epoch
 from model.training.event_log import EventLog
+from model.training.frozen_norms import freeze_norms
 from model.training.lesson import Lesson
 from model.training.loading import load
 from model.training.optimizer import build_optimizer
@@ -243,6 +244,10 @@ def _network(run: Run, ranks: Ranks) -> nn.Module:
         if ranks.count == 1 or run.device.type != "cuda":
             raise ConfigError("recipe: sync_norm is for several processes with a CUDA device each")
         network = nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
+    if run.recipe.freeze_norms:
+        if run.start is None:
+            raise ConfigError("recipe: freeze_norms keeps a checkpoint's statistics: it takes one to start from")
+        freeze_norms(network)
     if run.start is not None:
         network.load_state_dict({**network.state_dict(), **run.start})
     return network.to(run.device).to(memory_format=torch.channels_last)

@@ -20,7 +20,8 @@ class Recipe:
     """How a network is trained. The defaults suit training from scratch in batches of 16.
 
     A step of the optimizer takes ``accumulate`` batches of ``batch_size`` pictures in each process; steps are what
-    ``warmup_steps`` and ``ema_decay`` count. ``sync_norm``: batch norm over the batches of all processes.
+    ``warmup_steps`` and ``ema_decay`` count. ``sync_norm``: batch norm over the batches of all processes;
+    ``freeze_norms``: by the statistics that the run starts with, see `model.training.frozen_norms`.
     """
 
     epochs: int = 12
@@ -34,6 +35,7 @@ class Recipe:
     ema_decay: float = 0.998  # averages about the last 500 steps, under two epochs of 5,000 pictures
     precision: Literal["fp32", "bf16"] = "fp32"
     sync_norm: bool = False
+    freeze_norms: bool = False
     seed: int = 0
     augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
     rules: Rules = RULES[DEFAULT_RULES]
@@ -47,6 +49,8 @@ class Recipe:
             raise ConfigError(f"recipe: warmup_steps must be at least 0, not {self.warmup_steps}")
         if self.schedule not in get_args(ScheduleName):
             raise ConfigError(f"recipe: schedule {self.schedule!r} is none of {', '.join(get_args(ScheduleName))}")
+        if self.sync_norm and self.freeze_norms:
+            raise ConfigError("recipe: sync_norm is for norms that learn their statistics, which freeze_norms keeps")
         if not 0 <= self.seed <= _LARGEST_SEED:
             raise ConfigError(f"recipe: seed must lie between 0 and {_LARGEST_SEED}, not {self.seed}")
         if not 0 <= self.ema_decay < 1:

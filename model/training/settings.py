@@ -15,7 +15,11 @@ _ABSENT = "nothing"
 # that was begun before goes on.
 _RANKING = ("config.selection.nms_iou", "config.selection.overlap_penalty")
 # What runs did before there was a choice: those that were begun then go on.
-_BEFORE_THE_CHOICE: Settings = {"best_by": DEFAULT_BEST_BY, "recipe.schedule": "cosine"}
+_BEFORE_THE_CHOICE: Settings = {
+    "best_by": DEFAULT_BEST_BY,
+    "recipe.schedule": "cosine",
+    "recipe.freeze_norms": False,
+}
 # Enough to tell two digests or two lists of canvases apart by eye, little enough for one line.
 _LONGEST = 80
 

@@ -66,10 +66,12 @@ def test_how_boxes_are_ranked_in_the_end_does_not(run: Run):
 
 def test_a_run_from_before_there_was_a_choice_goes_on_as_it_began(run: Run):
     begun = settings_of(run, 1)
-    del begun["best_by"], begun["recipe"]["schedule"]
+    del begun["best_by"], begun["recipe"]["schedule"], begun["recipe"]["freeze_norms"]
     assert first_difference(begun, settings_of(run, 1)) is None
     other = replace(run, recipe=Recipe(schedule="constant"))
     assert first_difference(begun, settings_of(other, 1)) == "recipe.schedule is cosine there and constant here"
+    other = replace(run, recipe=Recipe(freeze_norms=True))
+    assert first_difference(begun, settings_of(other, 1)) == "recipe.freeze_norms is False there and True here"
     other = replace(run, best_by="AR@10")
     assert first_difference(begun, settings_of(other, 1)) == "best_by is AR@100 there and AR@10 here"
 
