@@ -12,8 +12,9 @@ import numpy as np
 
 from model.host.anchors import LevelAnchors
 from model.host.box_planes import decode_planes
+from model.host.ordering import IndexArray, partitioned
 from model.host.scored import RefinedBoxes, ScoredAnchors
-from model.host.suppression import BoolArray, IndexArray
+from model.host.suppression import BoolArray
 from model.structures import FloatArray
 
 _NEVER = -np.inf  # the logit of an anchor that does not compete
@@ -146,7 +147,7 @@ def _highest(values: FloatArray, top_n: int) -> IndexArray:
     count = min(top_n, total)
     if total > _MANY:
         return np.stack([_highest_of_many(row, count) for row in values])
-    return _partitioned(values, total - count)[:, total - count :]
+    return partitioned(values, total - count)[:, total - count :]
 
 
 def _highest_of_many(row: FloatArray, count: int) -> IndexArray:
@@ -158,16 +159,8 @@ def _highest_of_many(row: FloatArray, count: int) -> IndexArray:
         # no NaN among them; none at all if the bound is NaN
         above: IndexArray = (row >= np.partition(sample, rank)[rank]).nonzero()[0]
         if len(above) >= count:
-            return above[_partitioned(row.take(above), len(above) - count)[len(above) - count :]]
-    return _partitioned(row, len(row) - count)[len(row) - count :]
-
-
-def _partitioned(values: FloatArray, place: int) -> IndexArray:
-    """`numpy.argpartition` along the last axis, with one place named twice: that keeps NumPy from AVX-512, with which
-    Zen 4 takes two to six times as long (docs/performance.md). What it gains elsewhere is a few microseconds.
-    """
-    places: IndexArray = values.argpartition((place, place), axis=-1)
-    return places
+            return above[partitioned(row.take(above), len(above) - count)[len(above) - count :]]
+    return partitioned(row, len(row) - count)[len(row) - count :]
 
 
 def _deltas(scored: ScoredAnchors, places: list[IndexArray]) -> FloatArray:

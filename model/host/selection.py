@@ -11,8 +11,9 @@ import numpy as np
 from model.calibration import Calibration
 from model.config import OverlapPenalty, SelectionConfig
 from model.host.candidates import Candidates, anchor_candidates, refined_candidates
+from model.host.ordering import IndexArray, falling
 from model.host.scored import RefinedBoxes, ScoredAnchors
-from model.host.suppression import BoolArray, IndexArray, suppress
+from model.host.suppression import BoolArray, suppress
 from model.structures import FloatArray, Proposals, Selection
 
 # The network's scores as one caller is served them.
@@ -60,7 +61,7 @@ def _select(
     scores = _sigmoid(candidates.logits)
     kept = (_sound(candidates, config) & _high(candidates, scores, config, selections, calibration)).nonzero()[0]
     # highest first, all pictures mixed: each one's boxes are in its own order
-    order = kept.take((-candidates.logits.take(kept)).argsort(kind="stable"))
+    order = kept.take(falling(candidates.logits.take(kept)))
     limits = [min(selection.top_n, config.post_nms_top_n) for selection in selections]
     ious = [selection.nms_iou for selection in selections]
     curves = [_curve(calibration, iou) for iou in ious]
@@ -96,7 +97,7 @@ def _penalised(
         boxes, groups = candidates.boxes.take(order[:end], axis=1), candidates.groups.take(order[:end])
         found = suppress(boxes, groups, iou)
         left = logits.take(found) - _losses(boxes, groups, penalty, iou).take(found)
-        ranks = (-left).argsort(kind="stable")
+        ranks = falling(left)
         found, left = order.take(found.take(ranks)), left.take(ranks)
         if end == len(order) or (len(left) > limit and left[limit] >= logits[end]):
             return found, left

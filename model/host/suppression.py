@@ -14,9 +14,9 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
+from model.host.ordering import IndexArray
 from model.structures import FloatArray
 
-IndexArray = npt.NDArray[np.intp]
 BoolArray = npt.NDArray[np.bool_]
 
 # Boxes are taken in turns, highest first, the first one of so many boxes for each scene: where boxes crowd, its
