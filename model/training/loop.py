@@ -245,9 +245,7 @@ def _network(run: Run, ranks: Ranks) -> nn.Module:
             raise ConfigError("recipe: sync_norm is for several processes with a CUDA device each")
         network = nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
     if run.recipe.freeze_norms:
-        if run.start is None:
-            raise ConfigError("recipe: freeze_norms keeps a checkpoint's statistics: it takes one to start from")
-        freeze_norms(network)
+        freeze_norms(network, run.start or {})
     if run.start is not None:
         network.load_state_dict({**network.state_dict(), **run.start})
     return network.to(run.device).to(memory_format=torch.channels_last)

@@ -70,6 +70,23 @@ def test_the_schedule_that_was_asked_for_is_kept_to(command: list[str], tmp_path
     assert load_checkpoint(tmp_path / "out" / LAST_FILE).provenance["training"]["recipe"]["schedule"] == "constant"
 
 
+def test_frozen_norms_keep_the_statistics_that_they_come_with(
+    command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    start = folder(command) / LAST_FILE
+    other = [str(tmp_path / "out") if argument == str(folder(command)) else argument for argument in command]
+    assert "freeze_norms keeps statistics, and backbone." in fault(capsys, *other, "--freeze-norms")
+    assert cli.main([*other, "--freeze-norms", "--from", str(start)]) == 0
+    before, after = load_checkpoint(start), load_checkpoint(tmp_path / "out" / LAST_FILE)
+    assert list(after.state_dict) == list(before.state_dict)
+    moved = {name for name, value in after.state_dict.items() if not value.equal(before.state_dict[name])}
+    statistics = {name for name in before.state_dict if name.endswith(("running_mean", "running_var"))}
+    assert statistics
+    assert not moved & statistics
+    assert {name.replace("running_mean", "bias") for name in statistics if name.endswith("mean")} <= moved
+    assert after.provenance["training"]["recipe"]["freeze_norms"] is True
+
+
 def test_a_finished_run_is_left_as_it_is(command: list[str], capsys: pytest.CaptureFixture[str]):
     before = (folder(command) / LAST_FILE).read_bytes()
     assert cli.main(command) == 0

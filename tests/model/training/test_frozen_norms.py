@@ -28,7 +28,7 @@ def test_maps_and_gradients_are_those_of_norms_in_evaluation(backbone):
     expected = build_backbone(replace(backbone, frozen_norm=False)).double().eval()
     vary(expected)
     found = deepcopy(expected)
-    freeze_norms(found)
+    freeze_norms(found, found.state_dict())
     found.train()
     for dropout in (module for module in found.modules() if isinstance(module, nn.Dropout)):
         dropout.eval()
@@ -57,7 +57,7 @@ def pair(bias: bool) -> nn.Sequential:
 def test_statistics_stay_and_the_rest_moves(bias: bool):
     network = pair(bias)
     before = deepcopy(network.state_dict())
-    freeze_norms(network)
+    freeze_norms(network, before)
     network.train()
     pictures = torch.randn(2, 3, 16, 16)
     torch.testing.assert_close(network(pictures), _evaluated(pair(bias))(pictures))
@@ -75,7 +75,13 @@ def _evaluated(network: nn.Sequential) -> Callable[[Tensor], Tensor]:
 def test_a_norm_that_follows_no_convolution_is_named():
     network = nn.Sequential(nn.Conv2d(3, 8, 1), nn.ReLU(), nn.BatchNorm2d(8))
     with pytest.raises(ConfigError, match="freeze_norms: 2 follows no convolution"):
-        freeze_norms(network)
+        freeze_norms(network, network.state_dict())
+
+
+@pytest.mark.parametrize("start", [{}, {"0.weight": None, "1.weight": None}])
+def test_statistics_that_nobody_has_measured_are_not_kept(start: dict[str, None]):
+    with pytest.raises(ConfigError, match="freeze_norms keeps statistics, and 1 starts from a checkpoint without its"):
+        freeze_norms(pair(bias=False), start)
 
 
 def test_norms_that_learn_together_learn():
