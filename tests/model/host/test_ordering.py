@@ -60,10 +60,13 @@ def test_a_partition_has_the_highest_in_its_end(place: int):
     assert np.array_equal(np.sort(parted[:, place:]), np.sort(values)[:, place:])
 
 
-@pytest.mark.parametrize(("vendor", "fast"), [("AuthenticAMD", False), ("GenuineIntel", True)])
-def test_amd_sorts_without_vectors(tmp_path: Path, vendor: str, fast: bool):
+@pytest.mark.parametrize(
+    ("vendor", "family", "fast"),
+    [("AuthenticAMD", 25, False), ("AuthenticAMD", 23, False), ("AuthenticAMD", 26, True), ("GenuineIntel", 6, True)],
+)
+def test_zen_4_sorts_without_vectors(tmp_path: Path, vendor: str, family: int, fast: bool):
     cpuinfo = tmp_path / "cpuinfo"
-    cpuinfo.write_text(f"processor\t: 0\nvendor_id\t: {vendor}\n")
+    cpuinfo.write_text(f"processor\t: 0\nvendor_id\t: {vendor}\ncpu family\t: {family}\nmodel\t\t: 17\n")
     assert vectors_sort_fast(cpuinfo) is fast
 
 
