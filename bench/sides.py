@@ -30,10 +30,12 @@ from model.allocator import keep_freed_memory
 from model.checkpoints.checkpoint import load_checkpoint
 from model.checkpoints.restore import restore_network
 from model.config import SelectionConfig
-from model.cores import usable_cores
+from model.cores import default_threads, usable_cores
 from model.cuda_graphs import CUDAGraphRecorder
 from model.device_execution import ROUNDS
 from model.host import selection
+from model.host.openvino_suppression import OpenVINOSuppression
+from model.host.share import Share
 from model.imaging.canvas import InputRule, draw_on_canvas
 from model.network.device_selection import Wanted, select_anchors
 from model.network.packed_boxes import pack, unpack
@@ -118,7 +120,8 @@ def our_after(arguments: argparse.Namespace) -> tuple[Go, Facts]:
     if arguments.device != "cpu":
         return _after_on_device(scored, contents, config, selections), {}
     arrays, sizes = on_host(scored), contents.numpy()
-    return lambda: selection.select_proposals(arrays, sizes, config, selections), {}
+    nms = OpenVINOSuppression(Share(default_threads()))
+    return lambda: selection.select_proposals(arrays, sizes, config, selections, nms=nms), {}
 
 
 def _after_on_device(

@@ -6,9 +6,10 @@ from model.calibration import Calibration
 from model.config import ModelConfig
 from model.cores import default_threads
 from model.host.graphs import Graphs
-from model.host.openvino_network import OpenVINONetwork, Share
+from model.host.openvino_network import OpenVINONetwork
 from model.host.picture_layer import reading_pixels
 from model.host.proposing import propose
+from model.host.share import Share
 from model.host.shared_network import SharedNetwork
 from model.host.winograd import with_winograd
 from model.precision import has_avx2, has_vnni

@@ -6,7 +6,6 @@ NumPy's work.
 
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,16 +15,12 @@ from model.host.anchors import AnchorGenerator
 from model.host.graphs import Graphs
 from model.host.mapped_weights import MappedWeights
 from model.host.openvino_core import core
+from model.host.openvino_suppression import OpenVINOSuppression
 from model.host.scored import RefinedBoxes, ScoredAnchors
+from model.host.share import Share
+from model.host.suppression import Suppress, suppress
+from model.precision import has_avx2
 from model.structures import Canvas, FloatArray, PixelArray
-
-
-@dataclass(frozen=True, slots=True)
-class Share:
-    """How much of the processor a compiled model takes: ``calls`` at once, with ``threads`` among all of them."""
-
-    threads: int
-    calls: int = 1
 
 
 class OpenVINONetwork:
@@ -53,6 +48,8 @@ class OpenVINONetwork:
         self._mean_colour: PixelArray = np.rint(255 * np.clip(mean, 0, 1)).astype(np.uint8)
         self._convolutions = _Compiled(graphs.convolutions, share, "bf16" if precision == "bf16" else "f32")
         self._refinement = None if graphs.refinement is None else _Compiled(graphs.refinement, share, "f32")
+        # Elsewhere OpenVINO goes through pairs one by one.
+        self.nms: Suppress = OpenVINOSuppression(share) if has_avx2() else suppress
 
     @property
     def reads_pixels(self) -> bool:
@@ -120,13 +117,7 @@ class _Compiled:
     """A graph compiled for this processor; each thread that calls it has buffers of its own."""
 
     def __init__(self, graph: Any, share: Share, precision: str) -> None:
-        options = {
-            "INFERENCE_PRECISION_HINT": precision,
-            "INFERENCE_NUM_THREADS": share.threads,
-            "NUM_STREAMS": share.calls,
-            "ENABLE_CPU_PINNING": False,  # or every process of a machine would take the same first cores
-        }
-        self._model = core().compile_model(graph, "CPU", options)
+        self._model = core().compile_model(graph, "CPU", share.options(precision))
         self._weights = MappedWeights(graph)
         self._own = threading.local()
 

@@ -10,6 +10,7 @@ from model.calibration import Calibration
 from model.config import ModelConfig, RefinementConfig, SelectionConfig
 from model.host.scored import RefinedBoxes, ScoredAnchors
 from model.host.selection import select_proposals, select_refined
+from model.host.suppression import Suppress
 from model.structures import FloatArray, PixelArray, Proposals, Selection
 
 # A score of exactly 0 or 1 has no finite logit.
@@ -22,6 +23,10 @@ class Network(Protocol):
     @property
     def config(self) -> ModelConfig:
         """What it is."""
+
+    @property
+    def nms(self) -> Suppress:
+        """What suppresses its boxes."""
 
     def score(self, pixels: PixelArray, contents: FloatArray) -> ScoredAnchors:
         """Score every anchor of N pictures: pixels uint8 (N, H, W, 3), contents float32 (N, 2) as (width, height)."""
@@ -44,14 +49,14 @@ def propose(
     config = network.config.selection
     scored = network.score(pixels, contents)
     if network.config.refinement is None:
-        return select_proposals(scored, contents, config, selections, calibration)
+        return select_proposals(scored, contents, config, selections, calibration, network.nms)
     enough, wanted = first_stage_selection(config, network.config.refinement)
-    first = select_proposals(scored, contents, enough, [wanted] * len(contents))
+    first = select_proposals(scored, contents, enough, [wanted] * len(contents), nms=network.nms)
     refined = [
         network.refine([level[n] for level in scored.features], found.boxes, _logits(found.scores))
         for n, found in enumerate(first)
     ]
-    return select_refined(refined, contents, config, selections, calibration)
+    return select_refined(refined, contents, config, selections, calibration, network.nms)
 
 
 def first_stage_selection(config: SelectionConfig, refinement: RefinementConfig) -> tuple[SelectionConfig, Selection]:

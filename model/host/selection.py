@@ -13,7 +13,7 @@ from model.config import OverlapPenalty, SelectionConfig
 from model.host.candidates import Candidates, anchor_candidates, refined_candidates
 from model.host.ordering import IndexArray, falling
 from model.host.scored import RefinedBoxes, ScoredAnchors
-from model.host.suppression import BoolArray, suppress
+from model.host.suppression import BoolArray, Suppress, suppress
 from model.structures import FloatArray, Proposals, Selection
 
 # The network's scores as one caller is served them.
@@ -34,13 +34,15 @@ def select_proposals(
     config: SelectionConfig,
     selections: Sequence[Selection],
     calibration: Calibration | None = None,
+    nms: Suppress = suppress,
 ) -> list[Proposals]:
     """Each picture's proposals on its canvas, as `model.network.selection.select_proposals`: up to NMS in one pass.
 
     ``contents``: float32 (N, 2), the (width, height) that each picture covers.
     """
     with np.errstate(all="ignore"):  # what is not finite is dropped in the end, not warned of
-        return _select(anchor_candidates(scored, contents, config.pre_nms_top_n), config, selections, calibration)
+        candidates = anchor_candidates(scored, contents, config.pre_nms_top_n)
+        return _select(candidates, config, selections, calibration, nms)
 
 
 def select_refined(
@@ -49,14 +51,19 @@ def select_refined(
     config: SelectionConfig,
     selections: Sequence[Selection],
     calibration: Calibration | None = None,
+    nms: Suppress = suppress,
 ) -> list[Proposals]:
     """As `model.network.selection.select_refined`."""
     with np.errstate(all="ignore"):
-        return _select(refined_candidates(refined, contents), config, selections, calibration)
+        return _select(refined_candidates(refined, contents), config, selections, calibration, nms)
 
 
 def _select(
-    candidates: Candidates, config: SelectionConfig, selections: Sequence[Selection], calibration: Calibration | None
+    candidates: Candidates,
+    config: SelectionConfig,
+    selections: Sequence[Selection],
+    calibration: Calibration | None,
+    nms: Suppress,
 ) -> list[Proposals]:
     scores = _sigmoid(candidates.logits)
     kept = (_sound(candidates, config) & _high(candidates, scores, config, selections, calibration)).nonzero()[0]
@@ -66,11 +73,11 @@ def _select(
     ious = [selection.nms_iou for selection in selections]
     curves = [_curve(calibration, iou) for iou in ious]
     if config.overlap_penalty is None:
-        survivors = _survivors(candidates, order, limits, ious)
+        survivors = _survivors(candidates, order, limits, ious, nms)
     else:
         survivors, logits = [], candidates.logits.copy()
         for part, limit, iou in zip(_by_picture(candidates, order, len(ious)), limits, ious, strict=True):
-            found, left = _penalised(candidates, part, config.overlap_penalty, iou, limit)
+            found, left = _penalised(candidates, part, config.overlap_penalty, iou, limit, nms)
             logits[found] = left
             survivors.append(found)
         scores = _sigmoid(logits)
@@ -83,7 +90,7 @@ def _select(
 
 
 def _penalised(
-    candidates: Candidates, order: IndexArray, penalty: OverlapPenalty, iou: float, limit: int
+    candidates: Candidates, order: IndexArray, penalty: OverlapPenalty, iou: float, limit: int, nms: Suppress
 ) -> tuple[IndexArray, FloatArray]:
     """One picture's survivors by the logits that a penalty leaves them, highest first, and these; beyond the limit not
     all of them.
@@ -95,8 +102,8 @@ def _penalised(
     end = min(_PENALISED_AT_LEAST + _PENALISED_FOR_EACH * limit, len(order))
     while True:
         boxes, groups = candidates.boxes.take(order[:end], axis=1), candidates.groups.take(order[:end])
-        found = suppress(boxes, groups, iou)
-        left = logits.take(found) - _losses(boxes, groups, penalty, iou).take(found)
+        found = nms(boxes, groups, iou)
+        left = logits.take(found) - _losses(boxes, groups, penalty, iou, nms).take(found)
         ranks = falling(left)
         found, left = order.take(found.take(ranks)), left.take(ranks)
         if end == len(order) or (len(left) > limit and left[limit] >= logits[end]):
@@ -104,7 +111,7 @@ def _penalised(
         end = min(2 * end, len(order))
 
 
-def _losses(boxes: FloatArray, groups: IndexArray, penalty: OverlapPenalty, asked: float) -> FloatArray:
+def _losses(boxes: FloatArray, groups: IndexArray, penalty: OverlapPenalty, asked: float, nms: Suppress) -> FloatArray:
     """What each box's logit loses: float32 (K,); for a caller whose NMS is as strict as a step, nothing by that.
 
     What one step has left, the next ones do as well, even where a box drops it that the first had dropped before.
@@ -113,7 +120,7 @@ def _losses(boxes: FloatArray, groups: IndexArray, penalty: OverlapPenalty, aske
     penalised = np.ones(len(groups), dtype=np.bool_)
     for iou in penalty.ious:
         if asked > iou:
-            penalised[suppress(boxes, groups, iou)] = False
+            penalised[nms(boxes, groups, iou)] = False
             steps += penalised
     return steps * np.float32(penalty.logits)
 
@@ -160,14 +167,16 @@ def _high(
 
 
 def _survivors(
-    candidates: Candidates, order: IndexArray, limits: Sequence[int], ious: Sequence[float]
+    candidates: Candidates, order: IndexArray, limits: Sequence[int], ious: Sequence[float], nms: Suppress
 ) -> list[IndexArray]:
     """What NMS leaves of each picture, highest first; beyond its limit not all of it."""
     if len(ious) > 1 and len(order) <= _TOGETHER and len(set(ious)) == 1:
-        found = _suppress(candidates, order, ious[0], scenes=len(ious))
+        found = _suppress(candidates, order, ious[0], nms, scenes=len(ious))
         return _by_picture(candidates, found, len(ious))
     parts = _by_picture(candidates, order, len(ious))
-    return [_suppress(candidates, part, iou, limit=limit) for part, iou, limit in zip(parts, ious, limits, strict=True)]
+    return [
+        _suppress(candidates, part, iou, nms, limit=limit) for part, iou, limit in zip(parts, ious, limits, strict=True)
+    ]
 
 
 def _by_picture(candidates: Candidates, order: IndexArray, count: int) -> list[IndexArray]:
@@ -178,10 +187,10 @@ def _by_picture(candidates: Candidates, order: IndexArray, count: int) -> list[I
 
 
 def _suppress(
-    candidates: Candidates, order: IndexArray, iou: float, *, scenes: int = 1, limit: int | None = None
+    candidates: Candidates, order: IndexArray, iou: float, nms: Suppress, *, scenes: int = 1, limit: int | None = None
 ) -> IndexArray:
     boxes, groups = candidates.boxes.take(order, axis=1), candidates.groups.take(order)
-    return order.take(suppress(boxes, groups, iou, scenes=scenes, limit=limit))
+    return order.take(nms(boxes, groups, iou, scenes=scenes, limit=limit))
 
 
 def _serve(boxes: FloatArray, scores: FloatArray, survivors: IndexArray, limit: int, curve: _Served) -> Proposals:

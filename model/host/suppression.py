@@ -10,6 +10,7 @@ edges are less than (1 - threshold) * w apart, w the width of the one further le
 """
 
 from functools import lru_cache
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -35,6 +36,15 @@ _APART = 2.0**16
 # Edges may lie further apart by this share of a side than in exact arithmetic, so that no overlap is missed that
 # float32 rounds up to more than the threshold: its error is some 1e-6.
 _SLACK = 1e-5
+
+
+class Suppress(Protocol):
+    """What suppresses as `suppress` does."""
+
+    def __call__(
+        self, boxes: FloatArray, groups: IndexArray, iou: float, *, scenes: int = 1, limit: int | None = None
+    ) -> IndexArray:
+        """The survivors."""
 
 
 def suppress(

@@ -12,7 +12,8 @@ import pytest
 from model.config import ModelConfig, RefinementConfig
 from model.host import graphs
 from model.host.graphs import GraphFolder, Graphs
-from model.host.openvino_network import OpenVINONetwork, Share
+from model.host.openvino_network import OpenVINONetwork
+from model.host.share import Share
 from model.network.network import build_network
 from model.network.openvino_graphs import convert
 from service.settings import Settings

@@ -14,7 +14,8 @@ from model.host import mapped_weights
 from model.host.graphs import GraphFolder
 from model.host.mapped_weights import MappedWeights
 from model.host.openvino_core import core
-from model.host.openvino_network import OpenVINONetwork, Share
+from model.host.openvino_network import OpenVINONetwork
+from model.host.share import Share
 from model.network.network import build_network
 from model.structures import FloatArray
 

@@ -11,9 +11,10 @@ from torch import nn
 
 from model.architectures import architecture
 from model.config import ModelConfig, RefinementConfig
-from model.host.openvino_network import OpenVINONetwork, Share
+from model.host.openvino_network import OpenVINONetwork
 from model.host.proposing import propose
 from model.host.scored import ScoredAnchors
+from model.host.share import Share
 from model.network import proposing
 from model.network.network import ProposalNetwork, build_network
 from model.network.openvino_graphs import convert

@@ -10,8 +10,9 @@ from torch import nn
 from model.config import ModelConfig
 from model.host.graphs import Graphs
 from model.host.openvino_core import core
-from model.host.openvino_network import OpenVINONetwork, Share
+from model.host.openvino_network import OpenVINONetwork
 from model.host.picture_layer import reading_pixels
+from model.host.share import Share
 from model.network.network import build_network
 from model.network.openvino_graphs import convert
 from model.network.quantized_graph import quantize

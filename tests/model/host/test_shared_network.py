@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from model.config import ModelConfig
-from model.host.openvino_network import OpenVINONetwork, Share
+from model.host.openvino_network import OpenVINONetwork
+from model.host.share import Share
 from model.host.shared_network import SharedNetwork
 from model.network.network import build_network
 from model.structures import Canvas
