@@ -38,7 +38,7 @@ def integer_weights(weights: FloatArray, highest: int, *, grouped: bool = False)
 
 
 def constant_weights(given: Any) -> FloatArray:
-    """A layer's weights, a constant, or one that is only given another shape, as grouped convolutions' are."""
+    """A layer's weights or bias, a constant, or one that is only given another shape, as grouped convolutions' are."""
     node = given.get_node()
     constant = node.input_value(0).get_node() if node.get_type_name() == "Reshape" else node
     assert constant.get_type_name() == "Constant", "recorded networks are frozen"

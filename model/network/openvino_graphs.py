@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from model.host.graphs import Graphs
+from model.host.integer_weights import constant_weights
 from model.network.convolutions import Convolutions
 from model.network.folding import fold_norms
 from model.network.network import ProposalNetwork
@@ -68,7 +69,26 @@ def _recorded(module: nn.Module, example: Sequence[Tensor], shapes: Sequence[Seq
     for place, tensor, shape in zip(graph.get_inputs(), given, shapes, strict=True):
         graph.set_element_type(place, Type.f32 if tensor.is_floating_point() else Type.i64)
         graph.set_partial_shape(place, PartialShape(shape))
-    return front_end.convert(graph)
+    converted = front_end.convert(graph)
+    _own_biases(converted)
+    return converted
+
+
+def _own_biases(graph: Any) -> None:
+    """A constant for each convolution's bias, in the shape in which it is added.
+
+    What is recorded gives it that shape on the way. A pyramid's levels have a head's bias in common, and where OpenVINO
+    folds that way for all of them at once it does not take the sum into their convolutions.
+    """
+    from openvino import opset13
+
+    for layer in graph.get_ordered_ops():
+        if layer.get_type_name() != "Add" or layer.input_value(0).get_node().get_type_name() != "Convolution":
+            continue
+        bias = layer.input_value(1)
+        if bias.get_node().get_type_name() == "Reshape":
+            layer.input(1).replace_source_output(opset13.constant(constant_weights(bias)).output(0))
+    graph.validate_nodes_and_infer_types()
 
 
 @contextlib.contextmanager

@@ -31,6 +31,8 @@ _WITH_THEM = ("Add", "Multiply")
 # How OpenVINO's front end names what it has recorded of a module.
 _MODULE = re.compile(r"__module\.(.+?)/")
 
+_Place = tuple[str, int]  # an operation's name, and which of its outputs
+
 
 def quantize(graphs: Graphs, quantization: Quantization) -> Graphs:
     """Copies of the graphs whose layers read and multiply integers; those without a range stay as they are.
@@ -51,14 +53,10 @@ def quantize(graphs: Graphs, quantization: Quantization) -> Graphs:
 
 def _quantize(graph: Any, ranges: Mapping[str, Range]) -> set[str]:
     """Change the graph's layers that have a range, and say which they are."""
-    rounded: dict[tuple[str, int], Any] = {}
+    rounded: dict[_Place, Any] = {}
     layers = [(layer, ranges[_module(layer)]) for layer in _layers(graph) if _module(layer) in ranges]
     for layer, range_ in layers:
-        read = layer.input_value(0)
-        place = (read.get_node().get_friendly_name(), read.get_index())
-        if place not in rounded:
-            rounded[place] = _round(read, range_)
-        layer.input(0).replace_source_output(rounded[place])
+        layer.input(0).replace_source_output(_round(layer.input_value(0), range_, rounded))
         weights = integer_weights(
             constant_weights(layer.input_value(1)),
             HIGHEST_WEIGHT if range_[0] >= 0 else HIGHEST_WEIGHT_IN_SIXTEEN_BITS,
@@ -88,16 +86,34 @@ def _module(operation: Any) -> str:
     return found[1] if found else ""
 
 
-def _round(read: Any, range_: Range) -> Any:
-    """The tensor, rounded to its levels for all that can read it so."""
+def _round(read: Any, range_: Range, rounded: dict[_Place, Any]) -> Any:
+    """The tensor, rounded to its levels for all that can read it so, once: ``rounded`` holds what has been."""
+    place = (read.get_node().get_friendly_name(), read.get_index())
+    if place not in rounded:
+        pool = read.get_node()
+        if pool.get_type_name() == "MaxPool" and _all_read_integers(read):
+            # The highest of rounded values is the highest value, rounded: so the pool works on bytes, too.
+            pool.input(0).replace_source_output(_round(pool.input_value(0), range_, rounded))
+            rounded[place] = read
+        else:
+            rounded[place] = _levelled(read, range_)
+    return rounded[place]
+
+
+def _levelled(read: Any, range_: Range) -> Any:
     from openvino import opset13
 
     readers = [reader for reader in read.get_target_inputs() if reader.get_node().get_type_name() in _WITH_THEM]
     low, high = (opset13.constant(np.float32(value)) for value in _with_zero(range_))
-    rounded = opset13.fake_quantize(read, low, high, low, high, _LEVELS).output(0)
+    levelled = opset13.fake_quantize(read, low, high, low, high, _LEVELS).output(0)
     for reader in readers:
-        reader.replace_source_output(rounded)
-    return rounded
+        reader.replace_source_output(levelled)
+    return levelled
+
+
+def _all_read_integers(read: Any) -> bool:
+    readers = {reader.get_node().get_type_name() for reader in read.get_target_inputs()}
+    return readers <= {*_CONVOLUTIONS, *_WITH_THEM}
 
 
 def _with_zero(range_: Range) -> Range:

@@ -13,6 +13,7 @@ from model.config import ModelConfig, RefinementConfig
 from model.errors import ConfigError
 from model.host.graphs import Graphs
 from model.host.openvino_core import core
+from model.network import quantized_graph
 from model.network.convolutions import Convolutions
 from model.network.input_ranges import recorded_ranges
 from model.network.network import build_network
@@ -23,6 +24,8 @@ from model.quantization import Quantization
 from model.structures import FloatArray
 
 pytest.importorskip("openvino")
+
+from openvino import Model, opset13
 
 
 def picture() -> FloatArray:
@@ -92,7 +95,41 @@ def test_weights_are_stored_as_bytes_and_the_graph_that_was_given_is_left_as_it_
         assert integers.dtype == np.int8
         signed = quantization.input_ranges[_module(convolution)][0] < 0
         assert np.abs(integers.astype(int)).max() == (63 if signed else 127), "two products of signed fit into 16 bits"
-        assert convolution.input_value(0).get_node().get_type_name() == "FakeQuantize"
+        read = convolution.input_value(0).get_node()
+        if read.get_type_name() == "MaxPool":
+            read = read.input_value(0).get_node()
+        assert read.get_type_name() == "FakeQuantize"
+
+
+def test_a_pool_works_on_bytes_and_gives_the_same_to_the_bit(tiny_config: ModelConfig, monkeypatch: pytest.MonkeyPatch):
+    config = replace(tiny_config, backbone=replace(tiny_config.backbone, name="resnet18_fpn"))
+    graphs, quantization = measured(config)
+    made = quantize(graphs, quantization).convolutions
+    pools = [layer for layer in made.get_ordered_ops() if layer.get_type_name() == "MaxPool"]
+    assert len(pools) == 2, "the stem's, and the pyramid's coarsest level"
+    for pool in pools:
+        assert pool.input_value(0).get_node().get_type_name() == "FakeQuantize"
+        readers = {reader.get_node().get_type_name() for reader in pool.output(0).get_target_inputs()}
+        assert "FakeQuantize" not in readers
+    monkeypatch.setattr(quantized_graph, "_all_read_integers", lambda read: False)
+    after = quantize(graphs, quantization).convolutions
+    assert kinds(after).count("FakeQuantize") == kinds(made).count("FakeQuantize") + 1, "that level has its own"
+    for ours, theirs in zip(compute(made), compute(after), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_a_pool_that_something_else_reads_in_floating_point_stays_so():
+    pictures = opset13.parameter([1, 3, 8, 8], np.float32)
+    pool = opset13.max_pool(pictures, [2, 2], [1, 1], [0, 0], [0, 0], [2, 2])
+    layer = opset13.convolution(
+        pool.output(0), opset13.constant(np.ones((4, 3, 1, 1), dtype=np.float32)), [1, 1], [0, 0], [0, 0], [1, 1]
+    )
+    layer.set_friendly_name("__module.layer/aten::_convolution/Convolution")
+    graph = Model([layer.output(0), opset13.relu(pool.output(0)).output(0)], [pictures])
+    made = quantize(Graphs(graph, None, (1,)), Quantization({"layer": (0.0, 1.0)})).convolutions
+    (left,) = (one for one in made.get_ordered_ops() if one.get_type_name() == "MaxPool")
+    assert left.input_value(0).get_node().get_type_name() == "Parameter"
+    assert kinds(made).count("FakeQuantize") == 1
 
 
 def test_what_has_no_range_stays_in_floating_point(tiny_config: ModelConfig):
