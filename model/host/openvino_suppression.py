@@ -42,6 +42,7 @@ class OpenVINOSuppression:
         count = boxes.shape[1]
         if count < _FEW:
             return suppress(boxes, groups, iou, scenes=scenes, limit=limit)
+        groups = groups - groups.min()  # a batch's last picture would come with an empty row for each before it
         order = groups.argsort(kind="stable")
         sizes = np.bincount(groups)
         starts = sizes.cumsum() - sizes

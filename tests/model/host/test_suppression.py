@@ -101,6 +101,15 @@ def test_few_boxes_are_left_to_numpy(monkeypatch: pytest.MonkeyPatch):
     assert asked == [(openvino_suppression._FEW - 1, {"scenes": 2, "limit": 7})]
 
 
+def test_groups_may_begin_anywhere():
+    random = np.random.default_rng(2)
+    corners = random.random((2, 1500), dtype=np.float32) * 300
+    boxes = np.concatenate((corners, corners + 60))
+    groups = random.integers(0, 4, 1500)
+    nms = OpenVINOSuppression(Share(1))
+    assert nms(boxes, groups + 5_000_000, 0.6).tolist() == expected(boxes, groups, 0.6)
+
+
 def test_threads_that_suppress_at_once_do_not_disturb_each_other():
     nms = OpenVINOSuppression(Share(2, 2))
     random = np.random.default_rng(1)
