@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -34,8 +35,9 @@ from model.cores import default_threads, usable_cores
 from model.cuda_graphs import CUDAGraphRecorder
 from model.device_execution import ROUNDS
 from model.host import selection
-from model.host.openvino_suppression import OpenVINOSuppression
+from model.host.openvino_suppression import fastest_nms
 from model.host.share import Share
+from model.host.suppression import suppress
 from model.imaging.canvas import InputRule, draw_on_canvas
 from model.network.device_selection import Wanted, select_anchors
 from model.network.packed_boxes import pack, unpack
@@ -120,7 +122,7 @@ def our_after(arguments: argparse.Namespace) -> tuple[Go, Facts]:
     if arguments.device != "cpu":
         return _after_on_device(scored, contents, config, selections), {}
     arrays, sizes = on_host(scored), contents.numpy()
-    nms = OpenVINOSuppression(Share(default_threads()))
+    nms = fastest_nms(Share(default_threads())) if find_spec("openvino") else suppress
     return lambda: selection.select_proposals(arrays, sizes, config, selections, nms=nms), {}
 
 

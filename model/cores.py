@@ -14,14 +14,19 @@ _TOPOLOGY = Path("/sys/devices/system/cpu")
 # Where a container of control groups, version 2, tells its share: "200000 100000" is two cores' time, "max 100000" all.
 _QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
-_CPUINFO = Path("/proc/cpuinfo")
+CPUINFO = Path("/proc/cpuinfo")
 
 
 def processor_name() -> str:
     """The processor's name, as its maker has it; its architecture where the system does not say."""
-    text = _CPUINFO.read_text() if _CPUINFO.exists() else ""
-    model = re.search(r"^model name\s*: (.*)$", text, re.MULTILINE)
-    return model[1] if model else platform.processor() or platform.machine()
+    return processor_fact("model name") or platform.processor() or platform.machine()
+
+
+def processor_fact(name: str, cpuinfo: Path = CPUINFO) -> str:
+    """What Linux says of the first core under this name, such as ``vendor_id``; nothing where it says nothing."""
+    text = cpuinfo.read_text() if cpuinfo.exists() else ""
+    found = re.search(rf"^{re.escape(name)}\s*: (.*)$", text, re.MULTILINE)
+    return found[1] if found else ""
 
 
 def usable_cores(quota: Path = _QUOTA) -> int:

@@ -15,11 +15,9 @@ from model.host.anchors import AnchorGenerator
 from model.host.graphs import Graphs
 from model.host.mapped_weights import MappedWeights
 from model.host.openvino_core import core
-from model.host.openvino_suppression import OpenVINOSuppression
+from model.host.openvino_suppression import fastest_nms
 from model.host.scored import RefinedBoxes, ScoredAnchors
 from model.host.share import Share
-from model.host.suppression import Suppress, suppress
-from model.precision import has_avx2
 from model.structures import Canvas, FloatArray, PixelArray
 
 
@@ -48,8 +46,7 @@ class OpenVINONetwork:
         self._mean_colour: PixelArray = np.rint(255 * np.clip(mean, 0, 1)).astype(np.uint8)
         self._convolutions = _Compiled(graphs.convolutions, share, "bf16" if precision == "bf16" else "f32")
         self._refinement = None if graphs.refinement is None else _Compiled(graphs.refinement, share, "f32")
-        # Elsewhere OpenVINO goes through pairs one by one.
-        self.nms: Suppress = OpenVINOSuppression(share) if has_avx2() else suppress
+        self.nms = fastest_nms(share)
 
     @property
     def reads_pixels(self) -> bool:

@@ -6,18 +6,17 @@ long with it as without, and an Intel processor of the same year a fifth of the 
 results are the same.
 """
 
-import re
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from model.cores import CPUINFO, processor_fact
 from model.structures import FloatArray
 
 IndexArray = npt.NDArray[np.intp]
 
-_CPUINFO = Path("/proc/cpuinfo")
 # Below, NumPy's stable sort is as fast as one of keys: 500 values take 6 us either way, 5,000 take 230 and 36.
 _FEW = 512
 _SIGN, _LOW = 31, 32  # bits
@@ -54,11 +53,7 @@ def falling(values: FloatArray) -> IndexArray:
 
 
 @lru_cache(maxsize=1)
-def vectors_sort_fast(cpuinfo: Path = _CPUINFO) -> bool:
+def vectors_sort_fast(cpuinfo: Path = CPUINFO) -> bool:
     """Whether this is no AMD processor up to Zen 4; OpenJDK, which sorts alike, draws the line there (JDK-8317976)."""
-    try:
-        text = cpuinfo.read_text()
-    except OSError:  # not Linux
-        return True
-    family = re.search(r"^cpu family\s*: (\d+)$", text, re.MULTILINE)
-    return "AuthenticAMD" not in text or (family is not None and int(family[1]) > _ZEN_4)
+    family = processor_fact("cpu family", cpuinfo)
+    return processor_fact("vendor_id", cpuinfo) != "AuthenticAMD" or (family.isdecimal() and int(family) > _ZEN_4)

@@ -25,8 +25,8 @@ def freeze_norms(network: nn.Module, start: Container[str]) -> None:
     """
     for name, module in network.named_modules():
         if type(module) is nn.BatchNorm2d and f"{name}.running_mean" not in start:
-            raise ConfigError(f"recipe: freeze_norms keeps statistics, and {name} starts from a checkpoint without its")
-    for _, convolution, _, norm in list(normed_convolutions(network)):
+            raise ConfigError(f"recipe: freeze_norms keeps statistics, and no checkpoint gives {name} any")
+    for _, convolution, _, norm in normed_convolutions(network):
         if isinstance(norm, nn.BatchNorm2d):
             convolution.__class__, norm.__class__ = _NormedConv2d, _NormedBefore
             vars(convolution)["norm"] = norm  # not as a submodule: its weights would be there twice

@@ -75,7 +75,7 @@ def test_frozen_norms_keep_the_statistics_that_they_come_with(
 ):
     start = folder(command) / LAST_FILE
     other = [str(tmp_path / "out") if argument == str(folder(command)) else argument for argument in command]
-    assert "freeze_norms keeps statistics, and backbone." in fault(capsys, *other, "--freeze-norms")
+    assert "freeze_norms keeps statistics, and no checkpoint gives backbone." in fault(capsys, *other, "--freeze-norms")
     assert cli.main([*other, "--freeze-norms", "--from", str(start)]) == 0
     before, after = load_checkpoint(start), load_checkpoint(tmp_path / "out" / LAST_FILE)
     assert list(after.state_dict) == list(before.state_dict)

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec
+from types import FunctionType
 
 import numpy as np
 import pytest
@@ -11,11 +13,14 @@ from hypothesis import strategies as st
 from torchvision.ops import nms as torchvision_nms
 
 from model.host import openvino_suppression
-from model.host.openvino_suppression import OpenVINOSuppression
+from model.host.openvino_suppression import OpenVINOSuppression, fastest_nms
 from model.host.share import Share
 from model.host.suppression import Suppress, suppress
 
 ious = st.sampled_from([0.0, 0.1, 0.3, 0.5, 0.7, 0.8, 0.95, 1.0])
+
+
+needs_openvino = pytest.mark.skipif(find_spec("openvino") is None, reason="needs OpenVINO")
 
 
 @pytest.fixture(scope="module", params=["NumPy", "OpenVINO, one thread", "OpenVINO, two"])
@@ -23,6 +28,7 @@ def nms(request: pytest.FixtureRequest) -> Iterator[Suppress]:
     if request.param == "NumPy":
         yield suppress
         return
+    pytest.importorskip("openvino")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(openvino_suppression, "_FEW", 1)
         yield OpenVINOSuppression(Share(2 if request.param.endswith("two") else 1))
@@ -84,6 +90,7 @@ def test_an_overlap_of_exactly_the_threshold(nms: Suppress, iou):
     assert nms(boxes, groups, iou).tolist() == expected(boxes, groups, iou)
 
 
+@needs_openvino
 def test_few_boxes_are_left_to_numpy(monkeypatch: pytest.MonkeyPatch):
     asked = []
 
@@ -101,6 +108,14 @@ def test_few_boxes_are_left_to_numpy(monkeypatch: pytest.MonkeyPatch):
     assert asked == [(openvino_suppression._FEW - 1, {"scenes": 2, "limit": 7})]
 
 
+@needs_openvino
+@pytest.mark.parametrize(("avx2", "kind"), [(True, OpenVINOSuppression), (False, FunctionType)])
+def test_openvino_suppresses_where_it_does_so_in_vectors(monkeypatch: pytest.MonkeyPatch, avx2: bool, kind: type):
+    monkeypatch.setattr(openvino_suppression, "has_avx2", lambda: avx2)
+    assert isinstance(fastest_nms(Share(1)), kind)
+
+
+@needs_openvino
 def test_groups_may_begin_anywhere():
     random = np.random.default_rng(2)
     corners = random.random((2, 1500), dtype=np.float32) * 300
@@ -110,6 +125,7 @@ def test_groups_may_begin_anywhere():
     assert nms(boxes, groups + 5_000_000, 0.6).tolist() == expected(boxes, groups, 0.6)
 
 
+@needs_openvino
 def test_threads_that_suppress_at_once_do_not_disturb_each_other():
     nms = OpenVINOSuppression(Share(2, 2))
     random = np.random.default_rng(1)
