@@ -1,4 +1,7 @@
-"""Permits: one per request, taken before a byte of its body is read and held until its answer is made."""
+"""Permits: one per request, taken before a byte of its body is read and held until its answer is made.
+
+There are so many, and so many bytes for the bodies of all that hold one.
+"""
 
 import math
 import time
@@ -41,15 +44,34 @@ class DrainRate:
         return requests * self._busy_s / self._finished if self._finished else 0.0
 
 
+class Permit:
+    """One request's, and how much of the room for bodies it takes."""
+
+    def __init__(self, admission: "Admission") -> None:
+        self._admission = admission
+        self.bytes = 0
+
+    def hold(self, size: int) -> None:
+        """Take room for so many bytes more, until the permit is given back.
+
+        Raises:
+            Overloaded: there is no such room now.
+        """
+        self._admission.take(size)
+        self.bytes += size
+
+
 class Admission:
-    """A fixed number of permits.
+    """A fixed number of permits, and of bytes that their bodies may take together.
 
     Used from the event loop alone, so it needs no lock.
     """
 
-    def __init__(self, permits: int, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, permits: int, max_bytes: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._permits = permits
+        self._max_bytes = max_bytes
         self._held = 0
+        self._held_bytes = 0
         self._clock = clock
         self._rate = DrainRate(clock())
 
@@ -58,8 +80,24 @@ class Admission:
         """Permits that are out."""
         return self._held
 
+    @property
+    def held_bytes(self) -> int:
+        """Bytes of the bodies of those that hold them."""
+        return self._held_bytes
+
+    def take(self, size: int) -> None:
+        """Room for so many bytes.
+
+        Raises:
+            Overloaded: there is none.
+        """
+        if self._held_bytes + size > self._max_bytes:
+            self._rate.advance(self._clock(), busy=True)
+            raise Overloaded(self._retry_after())
+        self._held_bytes += size
+
     @contextmanager
-    def admit(self) -> Iterator[None]:
+    def admit(self) -> Iterator[Permit]:
         """Hold a permit for the length of the block.
 
         Raises:
@@ -69,9 +107,11 @@ class Admission:
         if self._held >= self._permits:
             raise Overloaded(self._retry_after())
         self._held += 1
+        permit = Permit(self)
         try:
-            yield
+            yield permit
         finally:
+            self._held_bytes -= permit.bytes
             self._rate.advance(self._clock(), busy=True)
             self._rate.finish()
             self._held -= 1

@@ -11,6 +11,7 @@ from fastapi_offline import FastAPIOffline
 from model.host.graphs import DEFAULT_CACHE
 from service import documentation, health, problems, routes
 from service.engine import Predictor
+from service.head_requests import HeadAsGet
 from service.state import LifespanState, Service
 from service.tracing import RequestTracing
 
@@ -52,9 +53,10 @@ def create_app(service: Service) -> FastAPI:
         lifespan=lifespan,
         redirect_slashes=False,  # it would send callers where their Host header says, and by http behind TLS
     )
-    app.add_middleware(RequestTracing)
+    app.add_middleware(HeadAsGet)
+    app.add_middleware(RequestTracing)  # the outermost: it comes last
     app.include_router(routes.router)
     app.include_router(health.router)
     problems.install(app)
-    documentation.install(app)
+    documentation.install(app, max_top_n=service.settings.max_top_n)
     return app

@@ -61,10 +61,17 @@ class Entry:
 
 
 class Batcher:
-    """One loaded model's queue. How many pictures wait is bounded by the permits, which are taken before."""
+    """One loaded model's queue. How many pictures wait is bounded by the room for decoded ones, taken before.
 
-    def __init__(self, model: LoadedModel, engine: Engine, limits: BatchLimits) -> None:
+    ``sharing``: the queues of all models on one engine, this one among them as soon as it is made.
+    """
+
+    def __init__(
+        self, model: LoadedModel, engine: Engine, limits: BatchLimits, sharing: "list[Batcher] | None" = None
+    ) -> None:
         self.model = model
+        self._sharing = [] if sharing is None else sharing
+        self._sharing.append(self)
         self._engine = engine
         self._limits = limits
         self._waiting: list[Entry] = []
@@ -100,9 +107,16 @@ class Batcher:
         """Refuse at once who would wait in vain: he may still be in time elsewhere."""
         left_s = deadline - asyncio.get_running_loop().time()
         self._waiting = _alive(self._waiting)
-        wait_s = self._pace.seconds_for(len(self._waiting) + 1)
+        wait_s = self._seconds_until_done(len(self._waiting) + 1)
         if self._waiting and 0 < left_s < wait_s:
             raise Overloaded(min(LONGEST_WAIT_S, math.ceil(wait_s)))
+
+    def _seconds_until_done(self, pictures: int) -> float:
+        """How long so many of ours take: the models' batches take turns, as long as each has some."""
+        turns = self._pace.batches(pictures)
+        waits = (queue._pace.batches(queue.waiting) if queue is not self else turns for queue in self._sharing)
+        paces = (queue._pace for queue in self._sharing)
+        return sum(pace.seconds_for(min(turns, batches)) for pace, batches in zip(paces, waits, strict=True))
 
     async def close(self) -> None:
         """End, and refuse what still waits."""

@@ -11,8 +11,9 @@ from service.answers import BINARY_HEADERS
 from service.errors import ServiceError, service_errors
 from service.media_types import MediaType
 from service.multipart import FORM_FIELD
-from service.problems import MEDIA_TYPE, problem_type
+from service.problems import MEDIA_TYPE, problem
 from service.schemas import Problem
+from service.tracing import HEADER
 
 _BINARY = {"type": "string", "format": "binary"}
 
@@ -40,7 +41,8 @@ PICTURE_BODY: dict[str, Any] = {
 
 # What else than JSON an answer may be; FastAPI adds the JSON.
 BINARY_ANSWERS: dict[str, Any] = {
-    "description": "One picture's ranked boxes, or for several pictures `results`.",
+    "description": "One picture's ranked boxes, or for several pictures `results`; a problem among these leaves the "
+    "status as it is.",
     "content": {kind.value: {"schema": _BINARY} for kind in MediaType if kind is not MediaType.JSON},
     "headers": {
         "Server-Timing": {"schema": {"type": "string"}, "description": "The same as `timings_ms`."},
@@ -60,8 +62,21 @@ def problem_responses(*kinds: type[ServiceError]) -> dict[int | str, dict[str, A
     return {status: _response(group) for status, group in sorted(by_status.items(), key=lambda item: str(item[0]))}
 
 
-def install(app: FastAPI) -> None:
-    """Make this application's OpenAPI know the problem document's schema."""
+# Of every answer, whatever became of the request.
+_REQUEST_ID = {
+    "schema": {"type": "string"},
+    "description": f"The request's own `{HEADER}`, or one that was made up for it; the log has it, too.",
+}
+# What problems bring along, and why a caller should look.
+_PROBLEM_HEADERS = {
+    "Allow": "The methods that the path takes.",
+    "Connection": "`close`: nothing more is read from this connection.",
+    "Retry-After": "Seconds until it is worth asking again.",
+}
+
+
+def install(app: FastAPI, *, max_top_n: int) -> None:
+    """Make this application's OpenAPI know the problem document's schema, and what is the server's own choice."""
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
@@ -73,9 +88,15 @@ def install(app: FastAPI) -> None:
                 tags=app.openapi_tags,
             )
             components = schema.setdefault("components", {}).setdefault("schemas", {})
-            problem = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
-            components.update(problem.pop("$defs", {}))
-            components["Problem"] = problem
+            document = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+            components.update(document.pop("$defs", {}))
+            components["Problem"] = document
+            for operation in (one for path in schema["paths"].values() for one in path.values()):
+                for parameter in operation.get("parameters", ()):
+                    if parameter["name"] == "top_n":
+                        parameter["schema"]["maximum"] = max_top_n
+                for response in operation["responses"].values():
+                    response.setdefault("headers", {})[HEADER] = _REQUEST_ID
             app.openapi_schema = schema
         return app.openapi_schema
 
@@ -84,24 +105,16 @@ def install(app: FastAPI) -> None:
 
 def _response(kinds: Iterable[type[ServiceError]]) -> dict[str, Any]:
     kinds = list(kinds)
+    headers = sorted({name for kind in kinds for name in kind.example().headers})
     return {
         "description": f"{HTTPStatus(kinds[0].status).phrase}: {', '.join(f'`{kind.code}`' for kind in kinds)}",
         "content": {
             MEDIA_TYPE: {
                 "schema": {"$ref": "#/components/schemas/Problem"},
-                "examples": {kind.code: {"summary": kind.title, "value": _example(kind)} for kind in kinds},
+                "examples": {
+                    kind.code: {"summary": kind.title, "value": problem(kind.example(), "4f1c")} for kind in kinds
+                },
             }
         },
-    }
-
-
-def _example(kind: type[ServiceError]) -> dict[str, Any]:
-    return {
-        "type": problem_type(kind.code),
-        "title": kind.title,
-        "status": kind.status,
-        "detail": (kind.__doc__ or kind.title).split("\n")[0],
-        "instance": "urn:rpn:request:4f1c",
-        "code": kind.code,
-        "request_id": "4f1c",
+        "headers": {name: {"schema": {"type": "string"}, "description": _PROBLEM_HEADERS[name]} for name in headers},
     }

@@ -32,7 +32,7 @@ ServiceError                 answered as a problem document (RFC 9457)
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 
 class StartupError(Exception):
@@ -48,6 +48,11 @@ class ServiceError(Exception):
 
     def __init__(self, detail: str | None = None) -> None:
         super().__init__(detail or self.title)
+
+    @classmethod
+    def example(cls) -> Self:
+        """One as it may happen, for the documentation."""
+        return cls()
 
     @property
     def detail(self) -> str:
@@ -74,6 +79,11 @@ class InvalidParameter(ServiceError):
         super().__init__("; ".join(f"{parameter}: {reason}" for parameter, reason in faults))
         self._faults = tuple(faults)
 
+    @classmethod
+    def example(cls) -> Self:
+        """A wish for too many."""
+        return cls([("top_n", "Input should be less than or equal to 1000")])
+
     @property
     def extensions(self) -> Mapping[str, Any]:
         """``errors``: each fault with the parameter's name."""
@@ -84,6 +94,11 @@ class UnknownModel(InvalidParameter):
     """A model that is not loaded."""
 
     status, code, title = 422, "unknown_model", "No such model is loaded"
+
+    @classmethod
+    def example(cls) -> Self:
+        """A misspelt name."""
+        return cls([("model", "'faces' is not loaded; loaded: general, pedestrian, face")])
 
 
 class MissingImage(ServiceError):
@@ -182,6 +197,11 @@ class MethodNotAllowed(ServiceError):
         super().__init__(detail)
         self._allow = allow
 
+    @classmethod
+    def example(cls) -> Self:
+        """As it is answered to ``GET /propose``."""
+        return cls(allow="POST")
+
     @property
     def headers(self) -> Mapping[str, str]:
         """``Allow``: the methods that the path takes."""
@@ -196,6 +216,11 @@ class Overloaded(ServiceError):
     def __init__(self, retry_after: int) -> None:
         super().__init__(f"no capacity is free; try again in {retry_after} s")
         self.retry_after = retry_after
+
+    @classmethod
+    def example(cls) -> Self:
+        """A short queue's."""
+        return cls(2)
 
     @property
     def headers(self) -> Mapping[str, str]:

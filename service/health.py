@@ -12,7 +12,6 @@ from service.state import ServiceDep
 router = APIRouter(tags=["operation"])
 
 
-@router.head("/healthz", include_in_schema=False)
 @router.get("/healthz", summary="Alive?", responses=problem_responses(EngineFailed))
 async def healthz(service: ServiceDep) -> Health:
     """The process and its inference thread are alive; says nothing of load. Restart the process when it fails."""
@@ -21,7 +20,6 @@ async def healthz(service: ServiceDep) -> Health:
     return Health()
 
 
-@router.head("/readyz", include_in_schema=False)
 @router.get("/readyz", summary="Ready?", responses=problem_responses(NotReady, Draining, EngineFailed))
 async def readyz(service: ServiceDep) -> Readiness:
     """Every model is loaded, every canvas warm, and the process is not leaving. Send no requests while it fails."""
@@ -29,7 +27,7 @@ async def readyz(service: ServiceDep) -> Readiness:
     if phase is Phase.LOADING:
         raise NotReady("models are being loaded")
     if phase is Phase.FAILED:
-        raise NotReady("a model could not be loaded; the log says why")
+        raise NotReady("the service has failed and is ending; the log says why")
     if phase is not Phase.READY:
         raise Draining(f"the process is {phase}")
     if not service.engine.alive:
@@ -37,7 +35,6 @@ async def readyz(service: ServiceDep) -> Readiness:
     return Readiness()
 
 
-@router.head("/models", include_in_schema=False)
 @router.get("/models", summary="What is loaded")
 async def models(service: ServiceDep) -> LoadedModels:
     """Every loaded model and what its checkpoint says of itself; empty while they are being loaded."""

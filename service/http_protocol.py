@@ -1,10 +1,12 @@
-"""uvicorn's HTTP over httptools, with bounds on what comes before a body: httptools itself keeps heads of any size, and
-uvicorn waits for them for ever."""
+"""uvicorn's HTTP over httptools, with bounds on what these wait for or keep without one: heads of any size, callers who
+send or read nothing, bodies that come after their answer. And with the bodies of requests that ask for an upgrade,
+which httptools skips."""
 
 import asyncio
 import logging
 import uuid
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from service.errors import HeadTooLarge, MalformedRequest, ServiceError, UploadTimeout
@@ -17,18 +19,33 @@ _log = logging.getLogger(__name__)
 MAX_HEAD_BYTES = 65_536
 # As the load balancer's own (deploy/haproxy.cfg); who sends a head a byte at a time would hold a connection for ever.
 HEAD_WITHIN_S = 10.0
+# The rest of a body whose answer was given before it: read, so that the caller comes to read the answer, but not for
+# ever. nginx's `lingering_time`.
+REST_WITHIN_S = 30.0
+# For a caller to read on, once so much of his answer waits that no more is written; as the load balancer's own.
+READ_WITHIN_S = 60.0
+
+# The headers that say where a body ends.
+_FRAMING = (b"content-length", b"transfer-encoding")
 
 
 class BoundedHeads(HttpToolsProtocol):
     """A request whose first line and headers pass the bound, by at most what two reads bring, is answered 431, and its
     connection closed. So are trailers and a chunk's extensions, which the parser would keep just so. One whose first
-    line and headers take too long from their first byte is answered 408; a connection that brings none is closed."""
+    line and headers take too long from their first byte is answered 408; a connection that brings none is closed.
+
+    An upgrade that a request asks for (clients with HTTP/2 do, by ``Upgrade: h2c``) is ignored, as RFC 9110, section
+    7.8 allows.
+    """
 
     _unparsed = 0
     _got_on = False
     _head_awaited = True  # between two requests, or within a head
     _head_begun = False
+    _repeating = False  # within the head of a request that has had its turn, for the sake of its body
     _patience: asyncio.TimerHandle | None = None
+    _rest: asyncio.TimerHandle | None = None
+    _reading: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
         """A new connection, whose first head is to come."""
@@ -39,11 +56,14 @@ class BoundedHeads(HttpToolsProtocol):
         """Its end."""
         self._wait_no_longer()
         super().connection_lost(exc)
+        _cancel(self._rest)
+        _cancel(self._reading)
 
     def data_received(self, data: bytes) -> None:
         """What the socket brought: counted as long as the parser comes to nothing but headers in it."""
         self._got_on = False
-        super().data_received(data)
+        self._unset_keepalive_if_required()
+        self._parse(data)
         if self.transport.is_closing():
             return
         self._unparsed = 0 if self._got_on else self._unparsed + len(data)
@@ -51,14 +71,33 @@ class BoundedHeads(HttpToolsProtocol):
             self._stop(HeadTooLarge(f"the first line and headers have more than {MAX_HEAD_BYTES} bytes"))
         elif self._head_begun or (self._head_awaited and not self._got_on):
             self._wait_for_head()
+        elif self._idle and self.timeout_keep_alive_task is None:
+            # uvicorn waits so from the answer's end on, but no more once a byte has come after it, as a body's may.
+            self.timeout_keep_alive_task = self.loop.call_later(
+                self.timeout_keep_alive, self.timeout_keep_alive_handler
+            )
 
     def on_message_begin(self) -> None:
         """A request's first byte."""
+        if self._repeating:
+            return
         self._got_on = self._head_begun = True
         super().on_message_begin()
 
+    def on_url(self, url: bytes) -> None:
+        """A piece of its target."""
+        if not self._repeating:
+            super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """One of its headers."""
+        if not self._repeating:
+            super().on_header(name, value)
+
     def on_headers_complete(self) -> None:
         """Its body is next, which has bounds of its own."""
+        if self._repeating:
+            return
         self._got_on = True
         self._head_awaited = self._head_begun = False
         self._wait_no_longer()
@@ -71,12 +110,67 @@ class BoundedHeads(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """Its end."""
-        self._got_on = self._head_awaited = True
+        self._got_on = True
+        if self.parser.should_upgrade():  # its head's alone: `_without_upgrade`
+            return
+        self._head_awaited = True
+        _cancel(self._rest)
         super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        """An answer's end, which may come before the body's."""
+        super().on_response_complete()
+        if self.cycle.response_complete and not self._head_awaited:
+            _cancel(self._rest)
+            self._rest = self.loop.call_later(REST_WITHIN_S, self.transport.close)
+
+    def pause_writing(self) -> None:
+        """The caller does not read as fast as he is answered."""
+        super().pause_writing()
+        _cancel(self._reading)
+        self._reading = self.loop.call_later(READ_WITHIN_S, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """He has read on."""
+        super().resume_writing()
+        _cancel(self._reading)
 
     def send_400_response(self, msg: str) -> None:
         """The answer to what is no HTTP: a problem document like all others."""
         self._stop(MalformedRequest("what was sent is not HTTP/1.1 that can be understood"))
+
+    @property
+    def _idle(self) -> bool:
+        """Every request has been read to its end and answered."""
+        return (
+            self.cycle is not None
+            and self.cycle.response_complete
+            and self._head_awaited
+            and not self._head_begun
+            and not self.pipeline
+        )
+
+    def _parse(self, data: bytes) -> None:
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._without_upgrade(data[upgrade.args[0] :])
+        except httptools.HttpParserError as error:
+            self.send_400_response(str(error))
+
+    def _without_upgrade(self, rest: bytes) -> None:
+        """Read on after the head of a request that asks for an upgrade, where its parser ends, the body unread.
+
+        Another one is told where the body ends.
+        """
+        framing = [b"%s: %s\r\n" % header for header in self.headers if header[0] in _FRAMING]
+        self.parser = httptools.HttpRequestParser(self)
+        self._repeating = True
+        try:
+            self.parser.feed_data(b"POST / HTTP/1.1\r\n" + b"".join(framing) + b"\r\n")
+        finally:
+            self._repeating = False
+        self._parse(rest)
 
     def _wait_for_head(self) -> None:
         """From the first byte that was awaited on, however many follow it."""
@@ -84,9 +178,8 @@ class BoundedHeads(HttpToolsProtocol):
             self._patience = self.loop.call_later(HEAD_WITHIN_S, self._lose_patience)
 
     def _wait_no_longer(self) -> None:
-        if self._patience is not None:
-            self._patience.cancel()
-            self._patience = None
+        _cancel(self._patience)
+        self._patience = None
 
     def _lose_patience(self) -> None:
         self._patience = None
@@ -114,3 +207,8 @@ class BoundedHeads(HttpToolsProtocol):
         head = b"".join(b"%s: %s\r\n" % line for line in lines)
         self.transport.write(STATUS_LINE[error.status] + head + b"\r\n" + bytes(answer.body))
         self.transport.close()
+
+
+def _cancel(timer: asyncio.TimerHandle | None) -> None:
+    if timer is not None:
+        timer.cancel()

@@ -29,7 +29,7 @@ class Lifecycle:
 
     @property
     def failure(self) -> Exception | None:
-        """Why loading failed, if it did."""
+        """Why it failed, if it did."""
         return self._failure
 
     def loaded(self) -> None:
@@ -38,7 +38,7 @@ class Lifecycle:
             self._phase = Phase.READY
 
     def failed(self, error: Exception) -> None:
-        """Loading failed: the process can only end."""
+        """Loading failed, or the device is lost: the process can only end."""
         self._phase, self._failure = Phase.FAILED, error
 
     def leave(self) -> None:
@@ -60,5 +60,7 @@ class Lifecycle:
         """
         if self._phase is Phase.DRAINING:
             raise Draining("the service finishes what it has accepted and takes nothing new")
-        if self._phase in (Phase.LOADING, Phase.FAILED):
+        if self._phase is Phase.FAILED:
+            raise NotReady("the service has failed and is ending")
+        if self._phase is Phase.LOADING:
             raise NotReady("the models are not loaded yet")

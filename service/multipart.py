@@ -11,21 +11,20 @@ FORM_FIELD = "image"
 
 # Forms bring a few fields of their own (tokens, submit buttons); thousands of empty parts only cost time.
 _MAX_OTHER_PARTS = 32
+# A boundary is one that no part's data has in it. At each that does the parser steps through Python, byte by byte, so
+# megabytes of them would hold up everyone.
+_MAX_BOUNDARIES = 1000
 
 
 @dataclass(slots=True)
 class Part:
-    """One part: its bytes as far as they are kept, and how many there were."""
+    """One part: its bytes as far as they are kept, whole once it has ended, and how many there were."""
 
     name: str = ""
     filename: str | None = None
     size: int = 0
+    data: bytes = b""
     pieces: list[bytes] = field(default_factory=list)
-
-    @property
-    def data(self) -> bytes:
-        """The bytes that were kept."""
-        return b"".join(self.pieces)
 
 
 class PictureForm:
@@ -42,6 +41,8 @@ class PictureForm:
         self._part = Part()
         self._header_name = self._header_value = b""
         self._ended = False
+        self._boundaries = 0
+        self._delimiter = b""
         self._parser = self._build_parser(content_type)
 
     def feed(self, piece: bytes) -> None:
@@ -51,6 +52,9 @@ class PictureForm:
             MalformedMultipart: they cannot follow what came before.
             TooManyPictures: there are more than allowed.
         """
+        self._boundaries += piece.count(self._delimiter)
+        if self._boundaries > _MAX_BOUNDARIES:
+            raise MalformedMultipart(f"the boundary occurs more than {_MAX_BOUNDARIES} times")
         try:
             self._parser.write(piece)
         except FormParserError as error:
@@ -75,6 +79,7 @@ class PictureForm:
         boundary = options.get(b"boundary")
         if not boundary:
             raise MalformedMultipart("the content type names no boundary")
+        self._delimiter = b"\r\n--" + boundary
         try:
             return MultipartParser(
                 boundary,
@@ -85,6 +90,7 @@ class PictureForm:
                     "on_header_end": self._end_header,
                     "on_headers_finished": self._sort_part,
                     "on_part_data": self._add_data,
+                    "on_part_end": self._end_part,
                     "on_end": self._end,
                 },
             )
@@ -124,6 +130,11 @@ class PictureForm:
             part.pieces.clear()
         elif part.name == FORM_FIELD:
             part.pieces.append(data[start:end])
+
+    def _end_part(self) -> None:
+        """Joined one by one: all of them at once would be held twice."""
+        self._part.data = b"".join(self._part.pieces)
+        self._part.pieces.clear()
 
     def _end(self) -> None:
         self._ended = True

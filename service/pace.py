@@ -22,6 +22,10 @@ class Pace:
         """A batch took a lane so long."""
         self._seconds = seconds if self._seconds is None else self._seconds + _WEIGHT * (seconds - self._seconds)
 
-    def seconds_for(self, pictures: int) -> float:
-        """How long so many pictures take all lanes; 0 as long as nothing has been measured."""
-        return math.ceil(pictures / self._batch) * (self._seconds or 0.0) / self._lanes
+    def batches(self, pictures: int) -> int:
+        """How many batches so many pictures are, at least."""
+        return math.ceil(pictures / self._batch)
+
+    def seconds_for(self, batches: int) -> float:
+        """How long so many batches take all lanes; 0 as long as nothing has been measured."""
+        return batches * (self._seconds or 0.0) / self._lanes

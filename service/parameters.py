@@ -3,20 +3,27 @@
 from collections import Counter
 
 from pydantic import BaseModel, ConfigDict, Field
-from starlette.datastructures import QueryParams
+from starlette.requests import Request
 
 from model.structures import Selection
 from service.errors import InvalidParameter
 from service.schemas import BoxFormat
 
+# Several times as many as there are; a query of thousands would hold up everyone while each is told to be wrong.
+MAX_PARAMETERS = 32
 
-def check_given_once(parameters: QueryParams) -> None:
-    """Of a parameter that is given twice, one would be passed over in silence.
+
+async def check_query(request: Request) -> None:
+    """What FastAPI does not look at: how many parameters there are, and how often each is given.
+
+    Of one that is given twice, one would be passed over in silence. A dependency, so that it comes before all else.
 
     Raises:
         InvalidParameter: naming each of those that are.
     """
-    counts = Counter(name for name, _ in parameters.multi_items())
+    if request.scope["query_string"].count(b"&") >= MAX_PARAMETERS:
+        raise InvalidParameter([("query", f"has more than {MAX_PARAMETERS} parameters")])
+    counts = Counter(name for name, _ in request.query_params.multi_items())
     if faults := [(name, f"is given {count} times") for name, count in counts.items() if count > 1]:
         raise InvalidParameter(faults)
 
@@ -26,7 +33,7 @@ class ProposeQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    top_n: int = Field(300, ge=1, description="At most so many proposals.")
+    top_n: int = Field(300, ge=1, description="At most so many proposals, and no more than this server allows.")
     score_threshold: float = Field(
         0.0, ge=0, le=1, allow_inf_nan=False, description="Only proposals of at least this score, as it is answered."
     )

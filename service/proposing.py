@@ -21,10 +21,14 @@ _log = logging.getLogger("service.proposing")
 
 @dataclass(frozen=True, slots=True)
 class Proposing:
-    """What all the pictures of one request have in common. ``deadline`` is on the event loop's clock."""
+    """What all the pictures of one request have in common. ``deadline`` is on the event loop's clock.
+
+    ``room``: for how many pictures of all requests there may be decoded at once.
+    """
 
     batcher: Batcher
     decoder: Decoder
+    room: asyncio.Semaphore
     query: ProposeQuery
     selection: Selection
     deadline: float
@@ -39,7 +43,7 @@ class Proposing:
         if upload.error is not None:
             raise upload.error
         try:
-            async with asyncio.timeout_at(self.deadline):
+            async with asyncio.timeout_at(self.deadline), self.room:
                 model = self.batcher.model
                 picture = await self.decoder.decode(upload.data, model.input_rule, draws=model.draws)
                 inference = await self.batcher.propose(picture.pixels, picture.placement, self.selection, self.deadline)

@@ -3,7 +3,7 @@
 import asyncio
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response
 
 from service.answers import binary_response, json_response, result, slowest
@@ -11,7 +11,7 @@ from service.disconnects import while_connected
 from service.documentation import BINARY_ANSWERS, PICTURE_BODY, problem_responses
 from service.errors import NotAcceptable
 from service.media_types import MediaType, choose_media_type
-from service.parameters import ProposeQuery, check_given_once
+from service.parameters import ProposeQuery, check_query
 from service.proposing import Proposing
 from service.schemas import Answer, Answers
 from service.state import ServiceDep
@@ -24,6 +24,7 @@ router = APIRouter(tags=["proposals"])
     "/propose",
     summary="A picture in, ranked boxes out",
     response_model=Answer | Answers,
+    dependencies=[Depends(check_query)],
     responses={200: BINARY_ANSWERS, **problem_responses()},
     openapi_extra={"requestBody": PICTURE_BODY},
 )
@@ -35,18 +36,18 @@ async def propose(request: Request, query: Annotated[ProposeQuery, Query()], ser
     `Accept: application/octet-stream` answers one picture in little-endian float32, five for each proposal (the box and
     its score), `application/x-npz` in numpy's arrays `boxes`, `scores` and `image_size`; headers say the rest.
     """
-    check_given_once(request.query_params)
     media_type = choose_media_type(", ".join(request.headers.getlist("accept")))
     service.lifecycle.check_accepting()
     settings = service.settings
     batcher = service.batcher(query.model)
     selection = query.selection(max_top_n=settings.max_top_n, nms_iou=batcher.model.info.nms_iou)
-    with service.admission.admit():
-        uploads = await read_uploads(request, settings)
+    with service.admission.admit() as permit:
+        uploads = await read_uploads(request, settings, permit)
         request.state.log.update(model=batcher.model.name, pictures=len(uploads))
         proposing = Proposing(
             batcher=batcher,
             decoder=service.decoder,
+            room=service.room,
             query=query,
             selection=selection,
             deadline=asyncio.get_running_loop().time() + settings.deadline_s,

@@ -18,8 +18,8 @@ from typing import NoReturn
 import uvicorn
 
 from service.app import create_app, load_predictor
-from service.engine import LoadPredictor
-from service.errors import StartupError
+from service.engine import Engine, LoadPredictor
+from service.errors import EngineFailed, StartupError
 from service.http_protocol import BoundedHeads
 from service.lifecycle import Lifecycle, Phase
 from service.preparing import prepare_models
@@ -37,6 +37,7 @@ def serve(settings: Settings, load: LoadPredictor | None = None) -> None:
 
     Raises:
         StartupError: the address cannot be listened on.
+        EngineFailed: the device was lost.
         Exception: whatever a model's loading failed with.
     """
     for name in unknown_names(os.environ):
@@ -46,6 +47,7 @@ def serve(settings: Settings, load: LoadPredictor | None = None) -> None:
     config = uvicorn.Config(
         create_app(service),
         http=BoundedHeads,
+        ws="none",
         log_config=None,
         log_level="warning",  # its lines on starting and stopping would repeat ours
         access_log=False,
@@ -54,7 +56,7 @@ def serve(settings: Settings, load: LoadPredictor | None = None) -> None:
         timeout_graceful_shutdown=math.ceil(settings.upload_timeout_s + settings.deadline_s),
     )
     _log.info("listening on %s", _url(listener))
-    GracefulServer(config, service.lifecycle, grace_s=settings.drain_grace_s).run(sockets=[listener])
+    GracefulServer(config, service.lifecycle, service.engine, grace_s=settings.drain_grace_s).run(sockets=[listener])
     if service.lifecycle.failure is not None:
         raise service.lifecycle.failure
     _log.info("stopped")
@@ -81,7 +83,9 @@ def listen(host: str, port: int) -> socket.socket:
     """
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-        listener = socket.create_server((str(address[0]), port), family=family, backlog=_BACKLOG)
+        # The IPv6 address for all is for IPv4's, too, as in other servers; the container's health check asks by that.
+        both = address[0] == "::" and socket.has_dualstack_ipv6()
+        listener = socket.create_server((str(address[0]), port), family=family, backlog=_BACKLOG, dualstack_ipv6=both)
     except OSError as error:
         raise StartupError(f"cannot listen on {host}:{port}: {error.strerror or error}") from error
     # Connections inherit it. asyncio would set it on sockets that it opens itself; without it an answer in two parts
@@ -93,9 +97,10 @@ def listen(host: str, port: int) -> socket.socket:
 class GracefulServer(uvicorn.Server):
     """uvicorn's server with this service's way to leave."""
 
-    def __init__(self, config: uvicorn.Config, lifecycle: Lifecycle, *, grace_s: float) -> None:
+    def __init__(self, config: uvicorn.Config, lifecycle: Lifecycle, engine: Engine, *, grace_s: float) -> None:
         super().__init__(config)
         self._lifecycle = lifecycle
+        self._engine = engine
         self._grace_s = grace_s
         self._signals = 0
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -106,7 +111,12 @@ class GracefulServer(uvicorn.Server):
         await super().startup(sockets=sockets)
 
     async def on_tick(self, counter: int) -> bool:
-        """As uvicorn's; also ends a process whose models could not be loaded."""
+        """As uvicorn's; also ends a process whose models could not be loaded, or whose device is lost.
+
+        Whoever started it starts it again: not all do for a probe that fails (Docker does not).
+        """
+        if self._lifecycle.phase is Phase.READY and not self._engine.alive:
+            self._lifecycle.failed(EngineFailed("the device is lost; only a new process can go on"))
         return await super().on_tick(counter) or self._lifecycle.phase is Phase.FAILED
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:

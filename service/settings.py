@@ -117,7 +117,15 @@ class Settings(BaseSettings):
     )
     max_pictures: int = Field(default=16, ge=1, description="Most pictures in one multipart request.")
     max_requests: int = Field(
-        default=128, ge=1, description="Requests held at once, from before the body is read; more get 429."
+        default=128,
+        ge=1,
+        description="Requests held at once, from before the body is read; more get 429. Also how many pictures, of "
+        "requests with several, are decoded at once.",
+    )
+    max_held_bytes: int = Field(
+        default=1_000_000_000,
+        ge=1,
+        description="Most bytes of the bodies of all requests held at once; who brings more gets 429.",
     )
     max_batch: int = Field(
         default=0,
@@ -159,6 +167,8 @@ class Settings(BaseSettings):
     def _room_for_one_picture(self) -> "Settings":
         if self.max_request_bytes < self.max_upload_bytes:
             raise ValueError("RPN_MAX_REQUEST_BYTES is smaller than RPN_MAX_UPLOAD_BYTES")
+        if self.max_held_bytes < self.max_request_bytes:
+            raise ValueError("RPN_MAX_HELD_BYTES is smaller than RPN_MAX_REQUEST_BYTES")
         return self
 
     @property

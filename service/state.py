@@ -36,7 +36,9 @@ class Service:
     def __init__(self, settings: Settings, load: LoadPredictor, prepare: Prepare = prepare_nothing) -> None:
         self.settings = settings
         self.lifecycle = Lifecycle()
-        self.admission = Admission(settings.max_requests)
+        self.admission = Admission(settings.max_requests, settings.max_held_bytes)
+        # For decoded pictures: a request may bring several, each many times as large as it came.
+        self.room = asyncio.Semaphore(settings.max_requests)
         self.decoder = Decoder(threads=settings.decode_workers, max_pixels=settings.max_pixels)
         self.engine = Engine(load)
         self.batchers: dict[str, Batcher] = {}
@@ -62,7 +64,8 @@ class Service:
             await self.engine.settle(_SETTLING_S)
             self.lifecycle.failed(errors.exceptions[0])
         else:
-            self.batchers |= {model.name: Batcher(model, self.engine, self._limits(model)) for model in loaded}
+            sharing: list[Batcher] = []
+            self.batchers |= {model.name: Batcher(model, self.engine, self._limits(model), sharing) for model in loaded}
             self.lifecycle.loaded()
             _log.info("ready")
 

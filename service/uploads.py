@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from starlette.requests import ClientDisconnect, Request
 
+from service.admission import Permit
 from service.errors import MissingImage, PayloadTooLarge, ServiceError, UploadTimeout
 from service.multipart import FORM_FIELD, PictureForm
 from service.settings import Settings
@@ -26,8 +27,9 @@ class BodyReader:
     body before any of our code runs.
     """
 
-    def __init__(self, request: Request, settings: Settings, *, max_bytes: int) -> None:
+    def __init__(self, request: Request, settings: Settings, permit: Permit, *, max_bytes: int) -> None:
         self._request = request
+        self._permit = permit
         self._silence_s = settings.body_timeout_s
         self._max_bytes = max_bytes
         self._loop = asyncio.get_running_loop()
@@ -44,6 +46,7 @@ class BodyReader:
         Raises:
             UploadTimeout: nothing came for too long, or the whole takes too long.
             PayloadTooLarge: the pieces so far are more than allowed.
+            Overloaded: with those of other requests they are more than is held.
             ClientDisconnect: nobody is there any more.
         """
         if self._complete:
@@ -60,13 +63,14 @@ class BodyReader:
         self._read += len(piece)
         if self._read > self._max_bytes:
             raise self._too_large()
+        self._permit.hold(len(piece))
         return piece
 
     def _too_large(self) -> PayloadTooLarge:
         return PayloadTooLarge(f"the body is larger than {self._max_bytes:,} bytes")
 
 
-async def read_uploads(request: Request, settings: Settings) -> list[Upload]:
+async def read_uploads(request: Request, settings: Settings, permit: Permit) -> list[Upload]:
     """Every picture of a request, at least one, in their order.
 
     A multipart body may hold several; one that is too large among several is left out alone, with its error.
@@ -77,12 +81,12 @@ async def read_uploads(request: Request, settings: Settings) -> list[Upload]:
     """
     content_type = request.headers.get("content-type", "")
     if content_type.strip().lower().startswith("multipart/"):
-        return await _read_multipart(request, settings, content_type)
-    return [await _read_raw(request, settings)]
+        return await _read_multipart(request, settings, permit, content_type)
+    return [await _read_raw(request, settings, permit)]
 
 
-async def _read_raw(request: Request, settings: Settings) -> Upload:
-    reader = BodyReader(request, settings, max_bytes=settings.max_upload_bytes)
+async def _read_raw(request: Request, settings: Settings, permit: Permit) -> Upload:
+    reader = BodyReader(request, settings, permit, max_bytes=settings.max_upload_bytes)
     pieces = []
     while (piece := await reader.next_piece()) is not None:
         pieces.append(piece)
@@ -92,8 +96,8 @@ async def _read_raw(request: Request, settings: Settings) -> Upload:
     return Upload(data)
 
 
-async def _read_multipart(request: Request, settings: Settings, content_type: str) -> list[Upload]:
-    reader = BodyReader(request, settings, max_bytes=settings.max_request_bytes)
+async def _read_multipart(request: Request, settings: Settings, permit: Permit, content_type: str) -> list[Upload]:
+    reader = BodyReader(request, settings, permit, max_bytes=settings.max_request_bytes)
     form = PictureForm(content_type, max_picture_bytes=settings.max_upload_bytes, max_pictures=settings.max_pictures)
     while (piece := await reader.next_piece()) is not None:
         form.feed(piece)

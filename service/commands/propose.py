@@ -4,6 +4,7 @@ import argparse
 import json
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -95,14 +96,27 @@ def _targets(pictures: list[Path], out: Path | None) -> list[Path | None]:
     if out is None:
         return [None] * len(pictures)
     if out.is_dir():
-        return [out / f"{picture.stem}.png" for picture in pictures]
+        return list(_drawings(pictures, out))
     if len(pictures) > 1:
         raise StartupError(f"{out} is not a folder, and {len(pictures)} pictures do not go into one file")
     if out.suffix.lower() not in (*_DRAWN, ".json"):
         raise StartupError(f"{out}: the result is written as {', '.join(_DRAWN)} or .json")
     if not out.parent.is_dir():
         raise StartupError(f"{out}: the folder {out.parent} is not there")
+    if out.resolve() == pictures[0].resolve():
+        raise StartupError(f"{out} is the picture itself, which the result would replace")
     return [out]
+
+
+def _drawings(pictures: list[Path], folder: Path) -> Iterator[Path]:
+    """``x.jpg`` to ``x.proposals.png``: in no other program's way, and not in that of the pictures themselves."""
+    sources: dict[Path, Path] = {}
+    for picture in pictures:
+        target = folder / f"{picture.stem}.proposals.png"
+        if target in sources:
+            raise StartupError(f"{sources[target]} and {picture} would both be drawn to {target}")
+        sources[target] = picture
+        yield target
 
 
 def _query(args: argparse.Namespace, settings: Settings) -> ProposeQuery:

@@ -3,6 +3,8 @@ import pytest
 from service.admission import Admission
 from service.errors import Overloaded
 
+ROOM = 10**9
+
 
 class Clock:
     def __init__(self) -> None:
@@ -24,7 +26,7 @@ def refusal(admission: Admission) -> Overloaded:
 
 
 def test_permits_are_given_back_whatever_happens():
-    admission = Admission(1)
+    admission = Admission(1, ROOM)
     for error in (ValueError, KeyboardInterrupt):
         with pytest.raises(error), admission.admit():
             raise error
@@ -32,7 +34,7 @@ def test_permits_are_given_back_whatever_happens():
 
 
 def test_none_free_is_refused():
-    admission = Admission(2)
+    admission = Admission(2, ROOM)
     with admission.admit(), admission.admit():
         assert refusal(admission).status == 429
         assert admission.held == 2
@@ -42,7 +44,7 @@ def test_none_free_is_refused():
 
 def test_retry_after_is_what_the_backlog_takes_at_the_measured_rate():
     clock = Clock()
-    admission = Admission(4, clock)
+    admission = Admission(4, ROOM, clock)
     for _ in range(20):
         hold(admission, 2.0, clock)  # one request in two seconds
     with admission.admit(), admission.admit(), admission.admit(), admission.admit():
@@ -51,7 +53,7 @@ def test_retry_after_is_what_the_backlog_takes_at_the_measured_rate():
 
 def test_idle_time_does_not_look_like_slowness():
     clock = Clock()
-    admission = Admission(1, clock)
+    admission = Admission(1, ROOM, clock)
     for _ in range(20):
         hold(admission, 0.1, clock)
         clock.now += 5.0
@@ -62,13 +64,28 @@ def test_idle_time_does_not_look_like_slowness():
 @pytest.mark.parametrize(("seconds", "told"), [(0.001, "1"), (10_000.0, "60")])
 def test_retry_after_is_a_whole_number_within_bounds(seconds, told):
     clock = Clock()
-    admission = Admission(1, clock)
+    admission = Admission(1, ROOM, clock)
     hold(admission, seconds, clock)
     with admission.admit():
         assert refusal(admission).headers == {"Retry-After": told}
 
 
 def test_nothing_measured_yet_says_one_second():
-    admission = Admission(1)
+    admission = Admission(1, ROOM)
     with admission.admit():
         assert refusal(admission).retry_after == 1
+
+
+def test_bodies_share_a_room_until_their_permits_are_given_back():
+    admission = Admission(3, 100)
+    with admission.admit() as first:
+        first.hold(60)
+        with admission.admit() as second:
+            second.hold(30)
+            with pytest.raises(Overloaded):
+                second.hold(11)
+            second.hold(10)
+            assert admission.held_bytes == 100
+        assert admission.held_bytes == 60
+        first.hold(40)
+    assert admission.held_bytes == 0

@@ -192,6 +192,36 @@ async def test_unknown_path_and_method():
         response = await service.client.get("/propose")
         check_problem(response, 405, "method_not_allowed")
         assert response.headers["Allow"] == "POST"
+        for path in ("/healthz", "/models", "/docs"):
+            response = await service.client.post(path)
+            check_problem(response, 405, "method_not_allowed")
+            assert response.headers["Allow"] == "GET, HEAD"
+            assert (await service.client.head(path)).status_code == 200
+
+
+async def test_a_query_of_thousands_is_refused_in_a_few_words():
+    async with running() as service:
+        response = await service.client.post("/propose?" + "&".join(f"p{i}=1" for i in range(5000)))
+        document = check_problem(response, 422, "invalid_parameter")
+        assert document["errors"] == [{"parameter": "query", "reason": "has more than 32 parameters"}]
+        response = await service.client.post("/propose", params={"p" * 5000: 1})
+        assert check_problem(response, 422, "invalid_parameter")["errors"][0]["parameter"] == "p" * 64
+
+
+async def test_bodies_share_a_room():
+    fake, data = FakePredictor(), picture()
+    room = {"max_upload_bytes": len(data), "max_request_bytes": len(data), "max_held_bytes": 2 * len(data)}
+    async with running(fake, **room) as service:
+        fake.gate.clear()
+        held = [asyncio.create_task(service.propose(data)) for _ in range(2)]
+        await until(lambda: service.service.admission.held_bytes == 2 * len(data))
+        response = await service.propose(data)
+        check_problem(response, 429, "overloaded")
+        assert int(response.headers["Retry-After"]) >= 1
+        fake.gate.set()
+        assert {answer.status_code for answer in await asyncio.gather(*held)} == {200}
+        assert (await service.propose(data)).status_code == 200
+        assert service.service.admission.held_bytes == 0
 
 
 async def test_the_unexpected_is_a_problem_too(caplog):

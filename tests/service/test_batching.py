@@ -308,6 +308,25 @@ async def test_who_would_wait_in_vain_is_refused_at_once():
         await ask(batcher, deadline_s=0.5)  # an idle device takes whatever comes
 
 
+async def test_other_models_pictures_are_waited_for_as_well():
+    fake = FakePredictor()
+    limits = BatchLimits(pictures=1, pixels=10**9)
+    async with batching(fake, limits) as batcher:
+        other = Batcher(batcher.model, batcher._engine, limits, batcher._sharing)
+        for queue in (batcher, other):
+            queue._pace.measured(2.0)
+        first = await hold_the_device(batcher, fake)
+        theirs = [ask(other, value) for value in range(9)]
+        mine = ask(batcher, deadline_s=5)  # the first of ours, and of theirs the first: 4 s
+        await until(lambda: (batcher.waiting, other.waiting) == (1, 9))
+        with pytest.raises(Overloaded) as caught:
+            await ask(batcher, deadline_s=7)
+        assert caught.value.retry_after == 8  # two of ours, two of theirs; their others come later
+        fake.gate.set()
+        await asyncio.gather(first, mine, *theirs)
+        await other.close()
+
+
 async def test_who_has_gone_is_not_waited_for():
     fake = FakePredictor()
     async with batching(fake, BatchLimits(pictures=1, pixels=10**9)) as batcher:

@@ -64,3 +64,19 @@ async def test_docs_page_is_served():
         assert (await service.client.get("/openapi.json")).status_code == 200
     assert page.status_code == 200
     assert "swagger" in page.text
+
+
+def test_headers_that_answers_bring_are_documented(schema):
+    for path in schema["paths"].values():
+        for operation in path.values():
+            assert all("X-Request-ID" in response["headers"] for response in operation["responses"].values())
+    responses = schema["paths"]["/propose"]["post"]["responses"]
+    assert "Retry-After" in responses["429"]["headers"]
+    assert "Connection" in responses["408"]["headers"]
+    assert "Allow" in responses["405"]["headers"]
+
+
+def test_the_largest_top_n_is_the_servers_own():
+    schema = create_app(build_service(max_top_n=500)).openapi()
+    (top_n,) = (one for one in schema["paths"]["/propose"]["post"]["parameters"] if one["name"] == "top_n")
+    assert top_n["schema"]["maximum"] == 500

@@ -4,12 +4,13 @@ import asyncio
 import json
 import socket
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 import uvicorn
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.server import ServerState
 
 from service import http_protocol
@@ -97,10 +98,10 @@ async def answered_while_a_head_grows() -> bytes:
 _WHOLE = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
-@asynccontextmanager
-async def connected(
-    passed: asyncio.Event,
-) -> AsyncIterator[tuple[BoundedHeads, asyncio.StreamReader, asyncio.StreamWriter]]:
+Connected = AbstractAsyncContextManager[tuple[BoundedHeads, asyncio.StreamReader, asyncio.StreamWriter]]
+
+
+def connected(passed: asyncio.Event, **options: Any) -> Connected:
     """A connection to a server whose answers are ``whole``, as soon as ``passed`` is set."""
 
     async def app(_scope: Scope, _receive: Receive, send: Send) -> None:
@@ -109,7 +110,15 @@ async def connected(
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": b"whole"})
 
-    config = uvicorn.Config(app, http=BoundedHeads, lifespan="off", log_config=None)
+    return served(app, **options)
+
+
+@asynccontextmanager
+async def served(
+    app: ASGIApp, **options: Any
+) -> AsyncIterator[tuple[BoundedHeads, asyncio.StreamReader, asyncio.StreamWriter]]:
+    """A connection to a server of this application."""
+    config = uvicorn.Config(app, http=BoundedHeads, lifespan="off", log_config=None, **options)
     config.load()
     protocol = BoundedHeads(config, ServerState(), {})
     server = await asyncio.get_running_loop().create_server(lambda: protocol, "127.0.0.1", 0)
@@ -204,3 +213,89 @@ def test_bodies_and_requests_that_come_together_are_not_heads(port: int):
     # cut inside the heads that follow a body
     cut = len(request) + 2 + len(body) + 20
     assert said(port, together[:cut], together[cut:]).count(b"HTTP/1.1 200 ") == 4
+
+
+_POST = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n"
+
+
+@pytest.mark.parametrize("rest", [b"x", b"x" * 10, b"x" * 10 + b"\r\n"], ids=["some", "all", "and an empty line"])
+def test_a_body_that_comes_after_its_answer_holds_no_connection(monkeypatch: pytest.MonkeyPatch, rest: bytes):
+    monkeypatch.setattr(http_protocol, "REST_WITHIN_S", 0.3)
+    monkeypatch.setattr(http_protocol, "HEAD_WITHIN_S", 0.3)
+
+    async def after() -> bytes:
+        passed = asyncio.Event()
+        passed.set()
+        async with connected(passed, timeout_keep_alive=1) as (_, reader, writer):
+            writer.write(_POST)
+            await asyncio.wait_for(reader.readuntil(b"whole"), PATIENCE_S)
+            writer.write(rest)
+            return await asyncio.wait_for(reader.read(), PATIENCE_S)  # until it is closed
+
+    assert asyncio.run(after()) == b""
+
+
+def test_a_connection_goes_on_after_a_body_that_came_late(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(http_protocol, "REST_WITHIN_S", 0.3)
+
+    async def after() -> bytes:
+        passed = asyncio.Event()
+        passed.set()
+        async with connected(passed) as (_, reader, writer):
+            writer.write(_POST)
+            await asyncio.wait_for(reader.readuntil(b"whole"), PATIENCE_S)
+            writer.write(b"x" * 10)
+            await asyncio.sleep(0.5)  # longer than the rest may take
+            writer.write(_WHOLE)
+            return await asyncio.wait_for(reader.readuntil(b"whole"), PATIENCE_S)
+
+    assert asyncio.run(after()).startswith(b"HTTP/1.1 200 ")
+
+
+def test_who_never_reads_is_cut_off(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(http_protocol, "READ_WITHIN_S", 0.2)
+
+    async def lost() -> None:
+        gone = asyncio.Event()
+
+        async def app(_scope: Scope, _receive: Receive, send: Send) -> None:
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            while not gone.is_set():
+                await send({"type": "http.response.body", "body": b"x" * 100_000, "more_body": True})
+
+        async with served(app) as (protocol, _, writer):
+            protocol.transport.set_write_buffer_limits(high=1000)
+            lose = protocol.connection_lost
+            protocol.connection_lost = lambda exc: (lose(exc), gone.set())  # type: ignore[method-assign]
+            writer.transport.pause_reading()
+            writer.write(_WHOLE)
+            await asyncio.wait_for(gone.wait(), PATIENCE_S)
+
+    asyncio.run(lost())
+
+
+_UPGRADE = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAAAAAAIAAAAA\r\n"
+
+
+@pytest.mark.parametrize("cuts", [(), (30,), (200,), (260, 5000)], ids=str)
+@pytest.mark.parametrize("chunked", [False, True])
+def test_an_upgrade_is_ignored_and_its_body_read(port: int, cuts: tuple[int, ...], chunked: bool):
+    body = picture()
+    framing = b"Transfer-Encoding: chunked" if chunked else b"Content-Length: %d" % len(body)
+    sent = b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body) if chunked else body
+    request = b"POST /propose HTTP/1.1\r\nHost: x\r\n" + _UPGRADE + framing + b"\r\n\r\n" + sent
+    last = b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    whole = request + last
+    pieces = [whole[start:end] for start, end in zip((0, *cuts), (*cuts, len(whole)), strict=True)]
+    answer = said(port, *pieces)
+    assert answer.count(b"HTTP/1.1 200 ") == 2, answer[:300]
+    assert b'"count":300' in answer
+
+
+def test_a_body_behind_an_upgrade_is_no_request(port: int):
+    hidden = b"GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n"
+    head = b"POST /propose HTTP/1.1\r\nHost: x\r\n" + _UPGRADE + b"Content-Length: %d\r\n\r\n" % len(hidden)
+    last = b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    answer = said(port, head, hidden, last)
+    assert answer.count(b"HTTP/1.1 ") == 2
+    assert answer.startswith(b"HTTP/1.1 415 ")

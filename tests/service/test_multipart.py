@@ -79,3 +79,19 @@ def test_too_many_pictures_are_refused():
 def test_too_many_other_parts_are_refused():
     with pytest.raises(MalformedMultipart, match="32"):
         form().feed(part(b"x", b'form-data; name="token"') * 33)
+
+
+def test_a_boundary_that_is_everywhere_is_none():
+    parser = form(max_picture_bytes=10**6)
+    parser.feed(part(b"x")[:-2])
+    for _ in range(10):
+        parser.feed(b"\r\n--Bx" * 100)
+    with pytest.raises(MalformedMultipart, match="the boundary occurs more than 1000 times"):
+        parser.feed(b"\r\n--Bx")
+
+
+def test_an_ended_part_is_held_once():
+    parser = form()
+    for piece in (part(b"on")[:-2], b"e\r\n", part(b"two"), b"--B--\r\n"):
+        parser.feed(piece)
+    assert [(p.data, p.pieces) for p in parser.finish()] == [(b"one", []), (b"two", [])]

@@ -368,3 +368,17 @@ async def test_no_other_path_leads_to_it():
     async with running() as service:
         response = await service.client.post("/propose/", content=picture(), headers={"Host": "elsewhere.example"})
         assert (response.status_code, response.json()["code"]) == (404, "not_found")
+
+
+async def test_pictures_of_one_request_are_decoded_a_few_at_a_time():
+    fake = FakePredictor()
+    pictures = [picture(i) for i in range(5)]
+    async with running(fake, max_requests=2) as service:
+        fake.gate.clear()
+        answer = asyncio.create_task(service.client.post("/propose", files=image_parts(*pictures)))
+        await until(lambda: service.service.room.locked() and len(fake.batches) == 1)
+        await asyncio.sleep(0.1)  # time enough to decode the others, if it did
+        assert service.service.batchers["general"].waiting <= 1
+        fake.gate.set()
+        results = (await answer).json()["results"]
+    assert [boxes_of(one) for one in results] == [expected_boxes(data) for data in pictures]

@@ -137,3 +137,32 @@ def test_answers_are_not_held_back_until_earlier_parts_are_acknowledged():
         accepted, _ = listener.accept()
         with accepted:
             assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
+def test_a_lost_device_ends_the_process():
+    program = """
+import sys
+from model.errors import DeviceLost
+from service import cli, server
+from tests.service.fakes import FakePredictor
+fake = FakePredictor()
+def lose(pixels):
+    raise DeviceLost("an illegal memory access")
+fake.fault = lose
+real = server.serve
+server.serve = lambda settings: real(settings, lambda path, device: fake)
+sys.exit(cli.main(["serve", "--port", "0"]))
+"""
+    with process("-c", program) as started:
+        url = address(started)
+        answer = httpx.post(f"{url}/propose", content=picture(), timeout=PATIENCE_S)
+        assert (answer.status_code, answer.json()["code"]) == (503, "engine_failed")
+        _, err = started.communicate(timeout=PATIENCE_S)
+    assert started.returncode == 2
+    assert err == "rpn: the device is lost; only a new process can go on\n"
+
+
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="a machine without IPv6 beside IPv4")
+def test_all_ipv6_addresses_are_all_of_ipv4_too():
+    with listen("::", 0) as listener:
+        socket.create_connection(("127.0.0.1", listener.getsockname()[1]), timeout=PATIENCE_S).close()

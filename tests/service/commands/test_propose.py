@@ -59,7 +59,20 @@ def test_several_pictures_a_line_each_or_a_file_each(
     folder = tmp_path / "drawn"
     folder.mkdir()
     assert cli.main(["propose", str(photograph), str(second), "-o", str(folder)]) == 0
-    assert sorted(p.name for p in folder.iterdir()) == ["photograph.png", "second.png"]
+    assert sorted(p.name for p in folder.iterdir()) == ["photograph.proposals.png", "second.proposals.png"]
+
+
+def test_no_picture_is_drawn_over(photograph: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    before = photograph.read_bytes()
+    assert "is the picture itself" in fault(capsys, photograph, "-o", tmp_path / "." / photograph.name)
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "photograph.jpg").write_bytes(picture(2, kind="JPEG"))
+    said = fault(capsys, photograph, other / "photograph.jpg", "-o", other)
+    assert "photograph.png and " in said
+    assert "would both be drawn to" in said
+    assert cli.main(["propose", str(photograph), "-o", str(tmp_path)]) == 0
+    assert photograph.read_bytes() == before
 
 
 def test_what_cannot_be_done_is_one_line(photograph: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
