@@ -18,8 +18,9 @@ _METHOD = (
     "torchvision runs eager, fp32, with the C library's own allocator; `after the network` both sides have ours, and "
     "torchvision's lays out anchors and maps anew. The "
     "floor is how long the network's operations take at the rate of one large matrix product in the same format (TF32 "
-    "for fp32 on CUDA), which no convolution that does them one by one passes. In int8 the weights are the same; what "
-    "recall that costs can be measured on trained ones alone (`rpn weights quantize`), and these are random."
+    "for fp32 on CUDA). Convolutions may come nearer to the processor's peak than that product does, or do with fewer "
+    "operations, so a floor over it of more than 1 is possible. In int8 the weights are the same; what recall that "
+    "costs can be measured on trained ones alone (`rpn weights quantize`), and these are random."
 )
 # (network, batch, rounds): the large one takes seconds a go
 CASES = (("mobilenet", 1, 30), ("mobilenet", 8, 12), ("resnet50", 1, 8))

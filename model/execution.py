@@ -126,5 +126,5 @@ def _obstacle(device: str, precision: str) -> ModelError | None:
     if precision == "bf16" and not multiplies_bf16(device):
         return DeviceError("runtime 'openvino' computes in bf16 only where the processor does; this one does not")
     if importlib.util.find_spec("openvino") is None:
-        return MissingExtra("runtime 'openvino' needs its extra: pip install 'region-proposal-service[openvino]'")
+        return MissingExtra("runtime 'openvino' needs its extra: pip install -e '.[openvino]' in the project's folder")
     return None

@@ -34,8 +34,8 @@ COMMANDS = {
     "propose": Command("service.commands.propose", "a photograph's proposals, drawn or as JSON, without a server"),
     "data": Command("model.cli.data", "check a data set before training"),
     "train": Command("model.cli.train", "train a network on COCO or PASCAL VOC data", networks=True),
-    "eval": Command("model.cli.eval", "measure a checkpoint's average recall", networks=True),
-    "weights": Command("model.cli.weights", "inspect a checkpoint, or make one ready to ship", networks=True),
+    "eval": Command("model.cli.eval", "measure recall and calibration of checkpoints, beside baselines", networks=True),
+    "weights": Command("model.cli.weights", "inspect, import, quantize, prepare or release checkpoints", networks=True),
 }
 
 

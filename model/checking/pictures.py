@@ -13,7 +13,7 @@ from model.errors import DataError
 from model.imaging.decoding import Header
 from model.training.faults import Fault, FaultKind
 from model.training.records import PictureRecord
-from model.training.stored_picture import read_picture, size_mismatch, turned_only
+from model.training.stored_picture import is_there, read_picture, size_mismatch, turned_only
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ def inspect_pictures(paths: Iterable[Path], *, workers: int = 4, progress: bool 
 
 def inspect_picture(path: Path) -> PictureFacts:
     """What one file turns out to be."""
-    if not path.is_file():
+    if not is_there(path):
         return PictureFacts()
     try:
         header, picture = read_picture(path)

@@ -14,4 +14,6 @@ def command_line() -> str:
 
 
 def _without_folders(argument: str) -> str:
-    return Path(argument).name if Path(argument).is_absolute() else argument
+    """Of a path alone, and of one that stands behind its option's name, as in ``--data=/home/me/scenes``."""
+    option, equals, value = argument.partition("=") if argument.startswith("--") else ("", "", argument)
+    return f"{option}{equals}{Path(value).name}" if Path(value).is_absolute() else argument

@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import sys
 from pathlib import Path
 
 from model.architectures import ARCHITECTURES, DEFAULT_ARCHITECTURE, architecture, with_input_size
@@ -57,10 +58,16 @@ def run_check(arguments: argparse.Namespace) -> int:
         config = with_input_size(config, arguments.input_size)
     rules = BoxRules(config.input, arguments.thinner_than)
     report = check_data(arguments.path, arguments.images, rules, workers=arguments.workers)
-    print(report.to_text(arguments.examples))  # noqa: T201 - a command's answer
+    print(_printable(report.to_text(arguments.examples)))  # noqa: T201 - a command's answer
     if arguments.json:
         arguments.json.write_text(json.dumps(report.to_dict(), indent=2) + "\n", encoding="utf-8")
     return _FOUND_ERRORS if report.count(Severity.ERROR) else 0
+
+
+def _printable(text: str) -> str:
+    """With escapes for what standard output has no way to say: a file's name may be bytes of no encoding."""
+    encoding = sys.stdout.encoding or "utf-8"
+    return text.encode(encoding, "backslashreplace").decode(encoding)
 
 
 def _workers() -> int:

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -32,10 +33,17 @@ from model.predictor import Predictor
 from model.training.annotations import AnnotatedPicture, read_annotations
 from model.training.run_folder import LOG_FILE
 
+_DESCRIPTION = """
+Measure how much of what is annotated the proposals of checkpoints find, and whether their scores are the chances that
+they say. Baselines that learn nothing are measured on the same pictures by the same code.
+"""
+
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Declare the command."""
-    parser = subparsers.add_parser("eval", help="measure recall and calibration of checkpoints, beside baselines")
+    parser = subparsers.add_parser(
+        "eval", help="measure recall and calibration of checkpoints, beside baselines", description=_DESCRIPTION
+    )
     parser.set_defaults(run=run)
     add = parser.add_argument
     add(
@@ -53,7 +61,8 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         choices=BASELINES,
         metavar="NAME",
         help=f"also measure a method without learning on the same pictures, one of {', '.join(BASELINES)}; may be "
-        "given several times (selective search needs the extra `baselines`)",
+        "given several times (selective search needs the extra `baselines`: pip install -e '.[baselines]' in the "
+        "project's folder)",
     )
     add("--nms-iou", type=float, help="of the checkpoints' proposals (default: each one's own)")
     add("--batch-size", type=int, default=8, help="default: %(default)s")
@@ -101,6 +110,8 @@ def _check(arguments: argparse.Namespace) -> None:
         raise ConfigError(f"--batch-size must be at least 1, not {arguments.batch_size}")
     if arguments.nms_iou is not None and not 0 <= arguments.nms_iou <= 1:
         raise ConfigError(f"--nms-iou must lie between 0 and 1, not {arguments.nms_iou}")
+    if arguments.log is not None and arguments.report is None:
+        raise ConfigError("--log is for the report, and no --report is asked for")
 
 
 def _checkpoints(paths: Sequence[Path]) -> dict[str, tuple[Path, Checkpoint]]:
@@ -153,11 +164,20 @@ def _figures(findings: Findings, contenders: Sequence[Contender]) -> dict[str, A
 
 
 def _training_log(arguments: argparse.Namespace) -> TrainingLog | None:
-    """The log that was named, or the one beside the checkpoint; read first, so that a wrong name costs no time."""
+    """The report's: the log that was named, or the one beside the checkpoint, which may be of something else.
+
+    Read first, so that a wrong name costs no time.
+    """
     beside = arguments.weights[0].parent / LOG_FILE
-    if arguments.log is None and not beside.is_file():
+    if arguments.log is not None:
+        return read_log(arguments.log)
+    if arguments.report is None or not beside.is_file():
         return None
-    return read_log(arguments.log or beside)
+    try:
+        return read_log(beside)
+    except DataError as error:
+        print(f"not in the report: {error}", file=sys.stderr)  # noqa: T201 - a command's answer
+        return None
 
 
 def _print(arguments: argparse.Namespace, findings: dict[str, Findings], contenders: Sequence[Contender]) -> None:

@@ -24,6 +24,7 @@ from model.cores import processor_name
 from model.errors import ConfigError, DataError
 from model.evaluation.recall import FIGURES
 from model.training.annotations import AnnotatedPicture, read_annotations
+from model.training.arithmetic import settle_threads
 from model.training.event_log import require_tensorboard
 from model.training.folder_lock import locked
 from model.training.loop import Trainer
@@ -33,10 +34,13 @@ from model.training.run import DEFAULT_BEST_BY, Run
 from model.training.run_folder import BEST_FILE, EVENTS_FOLDER, STATE_FILE
 from model.training.schedule import ScheduleName
 from model.training.splits import split_file
+from model.training.stored_picture import is_there
 
 log = logging.getLogger(__name__)
 
 _DEFAULTS = Recipe()
+# On a canvas of 32 pixels the coarsest map is one place, and of one picture a batch norm has then nothing to learn.
+_SMALLEST_INPUT = 64
 _ABOUT = """\
 Train a network. The run's folder is locked while it trains. Ctrl-C or SIGTERM
 ends the step, saves the state and stops; the same command then goes on, to the
@@ -74,7 +78,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         help=f"one of {', '.join(ARCHITECTURES)} (default: that of --from, or else {DEFAULT_ARCHITECTURE})",
     )
     add("--from", dest="start", type=Path, help="a checkpoint to start from: whatever of its weights fits")
-    add("--input-size", type=int, help="the longest side in pixels, instead of the architecture's")
+    add("--input-size", type=int, help="the longest side in pixels (default: that of --from, or the architecture's)")
     add("--epochs", type=int, default=_DEFAULTS.epochs, help="default: %(default)s")
     add("--batch-size", type=int, default=_DEFAULTS.batch_size, help="pictures a batch (default: %(default)s)")
     add(
@@ -113,7 +117,8 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     add(
         "--tensorboard",
         action="store_true",
-        help=f"curves in {EVENTS_FOLDER}/ in the run's folder; needs the extra of that name",
+        help=f"curves in {EVENTS_FOLDER}/ in the run's folder; needs an extra: pip install -e '.[tensorboard]' in the "
+        "project's folder",
     )
     add(
         "--best-by",
@@ -130,6 +135,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 def run(arguments: argparse.Namespace) -> int:
     """Train, and say where the checkpoints are."""
     keep_freed_memory()
+    settle_threads()
     if arguments.tensorboard:
         require_tensorboard()
     with join_ranks(arguments.device) as ranks:
@@ -209,7 +215,10 @@ def _config(arguments: argparse.Namespace, start: Checkpoint | None) -> ModelCon
         config = start.config
     if arguments.objective == "detection" and config.refinement is not None:
         config = _for_detection(config, asked_for=arguments.architecture is not None)
-    return config if arguments.input_size is None else with_input_size(config, arguments.input_size)
+    config = config if arguments.input_size is None else with_input_size(config, arguments.input_size)
+    if config.input.size < _SMALLEST_INPUT:
+        raise ConfigError(f"--input-size: at least {_SMALLEST_INPUT} to train at, not {config.input.size}")
+    return config
 
 
 def _for_detection(config: ModelConfig, *, asked_for: bool) -> ModelConfig:
@@ -241,7 +250,7 @@ def _pictures(folder: Path, split: str, limit: int | None) -> list[AnnotatedPict
     if not any(len(picture.boxes) for picture in pictures):
         first = "" if limit is None else f" of its first {limit}"
         raise DataError(f"{file}: none{first or ' of its'} pictures has a box that is an object")
-    if missing := next((p.path for p in pictures if not p.path.is_file()), None):
+    if missing := next((p.path for p in pictures if not is_there(p.path)), None):
         raise DataError(f"{file}: its picture {missing} is not there")
     return pictures
 

@@ -38,17 +38,29 @@ from model.training.annotations import AnnotatedPicture, read_annotations
 # Between these thresholds of NMS lies what callers ask for; what a score means depends on it (`model.calibration`).
 _CALIBRATED_AT = (0.5, 0.7, 0.9)
 
+_SHOW = """
+Check that a file is a checkpoint whose weights fit its architecture, and print as JSON what it says of itself: name,
+version, digests, settings, calibration, ranges for int8, where it comes from and what was measured.
+"""
+# What --about may say. Anything else would be in no card, and might take the place of what a checkpoint says of itself.
+_ABOUT = ("data", "limits", "measured_on")
+
 _PREPARE = """
 Convert checkpoints for OpenVINO ahead of the services that load them, which then start in less time, and from a folder
 that they cannot write to. A service does this itself with what it does not find.
+"""
+_RELEASE = """
+Make a trained checkpoint ready to serve: halve its file, measure its recall, fit the calibration that makes its scores
+chances, measure what a CPU needs to compute it in 8-bit integers, and write a card beside it. The weights are not
+trained any further.
 """
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Declare the command."""
-    parser = subparsers.add_parser("weights", help="inspect a checkpoint, import one, or make one ready to ship")
+    parser = subparsers.add_parser("weights", help="inspect, import, quantize, prepare or release checkpoints")
     actions = parser.add_subparsers(dest="action", required=True)
-    show = actions.add_parser("show", help="check a checkpoint and print what it says of itself")
+    show = actions.add_parser("show", help="check a checkpoint and print what it says of itself", description=_SHOW)
     show.set_defaults(run=run_show)
     show.add_argument("file", type=Path)
     weights_import.add_parser(actions)
@@ -61,7 +73,9 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     ready.add_argument(
         "--cache", type=Path, default=chosen_cache(), help="the folder (default: RPN_CACHE_DIR, or %(default)s)"
     )
-    release = actions.add_parser("release", help="halve, measure, calibrate, quantize and card a trained checkpoint")
+    release = actions.add_parser(
+        "release", help="halve, measure, calibrate, quantize and card a trained checkpoint", description=_RELEASE
+    )
     release.set_defaults(run=run_release)
     add = release.add_argument
     add("file", type=Path, help="a checkpoint that `rpn train` wrote")
@@ -108,7 +122,7 @@ def run_show(arguments: argparse.Namespace) -> int:
 def run_prepare(arguments: argparse.Namespace) -> int:
     """Convert each checkpoint that is not there yet, and say so."""
     if importlib.util.find_spec("openvino") is None:
-        raise MissingExtra("converting needs an extra: pip install 'region-proposal-service[openvino]'")
+        raise MissingExtra("converting needs an extra: pip install -e '.[openvino]' in the project's folder")
     for path in arguments.files:
         done = "converted" if prepare(path, arguments.cache) else "there already"
         print(f"{path}: {done}")  # noqa: T201 - a command's answer
@@ -187,6 +201,8 @@ def _read_about(path: Path) -> dict[str, str]:
         raise DataError(f"{path}: not JSON ({error})") from error
     if not isinstance(about, dict) or not all(isinstance(text, str) for text in about.values()):
         raise DataError(f"{path}: must be an object of texts")
+    if unknown := next((key for key in about if key not in _ABOUT), None):
+        raise DataError(f"{path}: {unknown!r} is none of {', '.join(_ABOUT)}")
     return about
 
 

@@ -62,7 +62,7 @@ def check_measurable(pictures: Sequence[AnnotatedPicture]) -> None:
         MissingExtra: OpenVINO is not installed.
     """
     if importlib.util.find_spec("openvino") is None:
-        raise MissingExtra("measuring int8 needs an extra: pip install 'region-proposal-service[openvino]'")
+        raise MissingExtra("measuring int8 needs an extra: pip install -e '.[openvino]' in the project's folder")
     if not any(len(picture.boxes) for picture in pictures):
         raise DataError("what int8 costs cannot be told: none of the pictures has a box to find")
 

@@ -52,7 +52,11 @@ def read_log(path: Path) -> TrainingLog:
     if _EPOCH not in names:
         raise DataError(f"{path}: not a training log (no column {_EPOCH!r})")
     values = [_values(row, len(names), f"{path}: line {number}") for number, row in enumerate(rows, 2)]
-    return TrainingLog({name: [row[i] for row in values] for i, name in enumerate(names)})
+    log = TrainingLog({name: [row[i] for row in values] for i, name in enumerate(names)})
+    for number, epoch in enumerate(log.epochs, 2):
+        if not math.isfinite(epoch):
+            raise DataError(f"{path}: line {number}: {_EPOCH!r} must be a finite number, not {epoch}")
+    return log
 
 
 def _values(row: list[str], count: int, where: str) -> list[float]:

@@ -15,9 +15,9 @@ class AugmentationConfig:
     """How far the changes go. All off is the picture as it is.
 
     ``flip``: the chance of a left-right flip. ``crop``: the chance of a random crop, which the canvas then enlarges.
-    ``min_crop``: the least side of a crop, as a share of the picture's. ``zoom_out``: the chance of shrinking the
-    picture on its canvas, to at least ``min_zoom`` of its size. ``colour``: the range of brightness, contrast and
-    saturation around 1.
+    ``min_crop``: the least side of a crop, as a share of the picture's. ``zoom_out``: of those that are not cropped,
+    the chance of shrinking the picture on its canvas, to at least ``min_zoom`` of its size; the whole chance is
+    (1 - crop) * zoom_out. ``colour``: the range of brightness, contrast and saturation around 1.
 
     ``scale_jitter``: in the place of crops and zooming out, every picture at a random scale between these two, a crop
     above 1 and a smaller picture below: (0.1, 2) is the large-scale jitter of Ghiasi et al. 2021, section 3.

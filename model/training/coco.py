@@ -9,7 +9,7 @@ from typing import Any
 
 from model.structures import ImageSize
 from model.training.faults import Fault, FaultKind, RecordError, Report, attempt
-from model.training.records import BoxRecord, PictureRecord, Records
+from model.training.records import LONGEST_SIDE, BoxRecord, PictureRecord, Records, picture_size
 
 Key = int | float | str  # tables write 7 as 7.0, which is the same key
 
@@ -88,9 +88,10 @@ class _Reader:
     def _size(self, where: str, record: dict[str, Any]) -> ImageSize:
         sides = self._field(where, record, "width"), self._field(where, record, "height")
         try:
-            return ImageSize(int(sides[0]), int(sides[1]))
+            return picture_size(*sides)
         except (TypeError, ValueError, OverflowError) as error:  # null, a list, NaN, infinity, none of a picture's
-            detail = f"width and height must be whole numbers from 1 on, not {_shown(sides[0])} and {_shown(sides[1])}"
+            stated = f"{_shown(sides[0])} and {_shown(sides[1])}"
+            detail = f"width and height must be whole numbers from 1 to {LONGEST_SIDE:,}, not {stated}"
             raise self._fault(FaultKind.BAD_RECORD, where, detail) from error
 
     def _corners(self, where: str, record: dict[str, Any]) -> tuple[float, float, float, float]:

@@ -139,6 +139,8 @@ class CanvasBatchSampler(Sampler[list[tuple[int, int]]]):
         self.seed = seed
         self.rank = rank
         self.ranks = ranks
+        # The batches of a whole epoch that each process takes. Asked for at every step, and long to count.
+        self.in_epoch = -(-_batches(self.canvases, batch_size) // ranks)
         self.epoch = 0
         self.start = 0
 
@@ -160,12 +162,6 @@ class CanvasBatchSampler(Sampler[list[tuple[int, int]]]):
     def __len__(self) -> int:
         return self.in_epoch - self.start
 
-    @property
-    def in_epoch(self) -> int:
-        """The batches of a whole epoch that each process takes."""
-        batches = sum(-(-count // self.batch_size) for count in Counter(self.canvases).values())
-        return -(-batches // self.ranks)
-
 
 def collate(samples: Sequence[CanvasSample]) -> Batch:
     """One batch of samples that share a canvas."""
@@ -178,6 +174,11 @@ def collate(samples: Sequence[CanvasSample]) -> Batch:
         ignored=_padded([s.ignored for s in samples]),
         labels=_padded_labels([s.labels for s in samples if s.labels is not None]),
     )
+
+
+def _batches(canvases: list[Canvas], size: int) -> int:
+    """How many of one canvas each these make, the smaller ones that are left over included."""
+    return sum(-(-count // size) for count in Counter(canvases).values())
 
 
 def _padded(rows: list[FloatArray]) -> Tensor:

@@ -20,7 +20,7 @@ def require_tensorboard() -> None:
         ConfigError: the package is not installed; the message says how to install it.
     """
     if importlib.util.find_spec("tensorboard") is None:
-        raise ConfigError("--tensorboard needs a package: pip install 'region-proposal-service[tensorboard]'")
+        raise ConfigError("--tensorboard needs a package: pip install -e '.[tensorboard]' in the project's folder")
 
 
 class EventLog:

@@ -14,6 +14,7 @@ from model.errors import ConfigError, DataError
 from model.evaluation.evaluate import evaluate
 from model.network.network import build_network
 from model.predictor import Predictor
+from model.training.arithmetic import kept_arithmetic
 from model.training.dataset import Batch, CanvasBatchSampler, CanvasDataset
 from model.training.ema import MovingAverage
 from model.training.epoch_log import write_epoch
@@ -87,7 +88,7 @@ class Trainer:
 
         Raises:
             DataError: a picture cannot be read. The steps that were made are saved, unless other processes train, too.
-            FloatingPointError: a loss is no longer finite; the last saved state is sound.
+            FloatingPointError: a loss or a gradient is no longer finite; the last saved state is sound.
         """
         run, first = self.run, self.ranks.is_first
         with (
@@ -134,7 +135,7 @@ class Trainer:
         if not tally.is_finite:
             loss = sum(tally.losses.values())
             raise FloatingPointError(f"the loss is {loss} at step {self.progress.total}; try a lower learning rate")
-        nn.utils.clip_grad_norm_(self.network.parameters(), self.run.recipe.clip_norm)
+        self._clip()
         self.optimizer.step()
         self.average.update(self.network)
         self.progress.total += 1
@@ -156,6 +157,21 @@ class Trainer:
             self.progress.batch += 1
             self.progress.seconds += time.monotonic() - started
         return tally
+
+    def _clip(self) -> None:
+        """Shorten the gradient to the longest that the recipe allows.
+
+        Raises:
+            FloatingPointError: it is not finite, which a finite loss does not rule out; no weight has seen it.
+        """
+        norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.run.recipe.clip_norm)
+        # The norm alone may be too large for its format: then the gradient is shortened to nothing, which does no harm.
+        if norm.isfinite():
+            return
+        if any(p.grad is not None and not p.grad.isfinite().all() for p in self.network.parameters()):
+            raise FloatingPointError(
+                f"the gradient is not finite at step {self.progress.total}; try a lower learning rate"
+            )
 
     def _losses(self, batch: Batch) -> dict[str, Tensor]:
         # Seeded by the batch's number in the run, so that a resumed run samples the anchors that an unbroken one would.
@@ -190,8 +206,8 @@ class Trainer:
             return {}
         network = build_network(self.run.config)
         network.load_state_dict(self.run.objective.proposal_weights(self.average.values))
-        predictor = Predictor.of(network, self._checkpoint({}), self.run.device)
-        with self.stop.at_once():
+        with kept_arithmetic(), self.stop.at_once():
+            predictor = Predictor.of(network, self._checkpoint({}), self.run.device)
             return evaluate(predictor, self.run.validation, progress=self.show_progress).to_dict()
 
     def _checkpoint(self, figures: dict[str, float]) -> Checkpoint:
@@ -243,9 +259,20 @@ def _network(run: Run, ranks: Ranks) -> nn.Module:
     if run.recipe.sync_norm:
         if ranks.count == 1 or run.device.type != "cuda":
             raise ConfigError("recipe: sync_norm is for several processes with a CUDA device each")
+        _check_norms(network, run, "sync_norm")
         network = nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
     if run.recipe.freeze_norms:
+        _check_norms(network, run, "freeze_norms")
         freeze_norms(network, run.start or {})
     if run.start is not None:
         network.load_state_dict({**network.state_dict(), **run.start})
     return network.to(run.device).to(memory_format=torch.channels_last)
+
+
+def _check_norms(network: nn.Module, run: Run, option: str) -> None:
+    """Norms that are frozen by the architecture are no `nn.BatchNorm2d`."""
+    if not any(isinstance(module, nn.BatchNorm2d) for module in network.modules()):
+        raise ConfigError(
+            f"recipe: {option} is for batch norms that learn their statistics, and this {run.config.architecture} has "
+            "none"
+        )

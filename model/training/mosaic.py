@@ -47,7 +47,9 @@ def mosaic(samples: Sequence[Sample], size: ImageSize, random: np.random.Generat
 def _covering(sample: Sample, size: ImageSize, random: np.random.Generator) -> Sample:
     width, height = sample.picture.size
     scale = max(size.width / width, size.height / height)
-    window_w, window_h = min(width, round(size.width / scale)), min(height, round(size.height / scale))
+    # at least a pixel: of a very long picture a quarter may show less
+    window_w = min(width, max(1, round(size.width / scale)))
+    window_h = min(height, max(1, round(size.height / scale)))
     left = int(random.integers(0, width - window_w + 1))
     top = int(random.integers(0, height - window_h + 1))
     part = crop_to(sample, (left, top, left + window_w, top + window_h))

@@ -2,8 +2,12 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from model.structures import ImageSize
+
+# No format that is read has room for more, and what is far beyond it is no number that an array could hold.
+LONGEST_SIDE = 2**32 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,3 +40,15 @@ class Records:
 
     pictures: tuple[PictureRecord, ...] = ()
     named: frozenset[Path] = frozenset()
+
+
+def picture_size(width: Any, height: Any) -> ImageSize:
+    """The size that a record states, as it is written there.
+
+    Raises:
+        TypeError, ValueError, OverflowError: it is none that a picture can have.
+    """
+    size = ImageSize(int(width), int(height))
+    if max(size.width, size.height) > LONGEST_SIDE:
+        raise ValueError(f"no picture has a side of more than {LONGEST_SIDE:,} pixels")
+    return size

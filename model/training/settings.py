@@ -20,6 +20,8 @@ _BEFORE_THE_CHOICE: Settings = {
     "recipe.schedule": "cosine",
     "recipe.freeze_norms": False,
 }
+# Those by which pictures are cropped or shrunk: idle beside a scale jitter, and the last two where all are cropped.
+_CROPS_AND_ZOOMS = tuple(f"recipe.augmentation.{name}" for name in ("crop", "min_crop", "zoom_out", "min_zoom"))
 # Enough to tell two digests or two lists of canvases apart by eye, little enough for one line.
 _LONGEST = 80
 
@@ -51,7 +53,8 @@ def fingerprint(pictures: Sequence[AnnotatedPicture], *, labelled: bool = False)
     """What a list of annotated pictures is told by: ``12 pictures with 31 boxes (sha256 8f14e45fceea)``."""
     sha = hashlib.sha256()
     for picture in pictures:
-        sha.update(f"{picture.path.name} {picture.size} {len(picture.boxes)} {len(picture.ignored)}\n".encode())
+        fact = f"{picture.path.name} {picture.size} {len(picture.boxes)} {len(picture.ignored)}\n"
+        sha.update(fact.encode(errors="surrogateescape"))  # a name may be bytes of no encoding
         sha.update(picture.boxes.tobytes() + picture.ignored.tobytes())
         if labelled:
             sha.update(json.dumps(picture.classes).encode())
@@ -66,14 +69,22 @@ def first_difference(stored: Settings, given: Settings) -> str | None:
     'recipe.seed is 0 there and 1 here'
     """
     there, here = dict(_flat(stored)), dict(_flat(given))
+    idle = {*_idle(there)} & {*_idle(here)}
     for name in (*here, *there):
-        if name.startswith(_RANKING):
+        if name.startswith(_RANKING) or name in idle:
             continue
         absent = _BEFORE_THE_CHOICE.get(name, _ABSENT)
         before, now = there.get(name, absent), here.get(name, absent)
         if before != now:
             return f"{name} is {_shown(before)} there and {_shown(now)} here"
     return None
+
+
+def _idle(settings: Settings) -> tuple[str, ...]:
+    """What decides nothing beside the rest: `rpn train` took these flags without a word, and now refuses them."""
+    if settings.get("recipe.augmentation.scale_jitter") is not None:
+        return _CROPS_AND_ZOOMS
+    return _CROPS_AND_ZOOMS[2:] if settings.get("recipe.augmentation.crop") == 1 else ()
 
 
 def _flat(settings: Settings, prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -1,5 +1,6 @@
 """A data set's picture, from its file: the one way for training, evaluation and the check of data."""
 
+import errno
 from pathlib import Path
 
 from PIL import Image
@@ -10,6 +11,14 @@ from model.structures import ImageSize
 
 # Far above any photograph that a data set holds on purpose; a bomb would otherwise take the training down.
 _MAX_PIXELS = 200_000_000
+
+
+def is_there(path: Path) -> bool:
+    """Whether there is a file of this name, which may come from anywhere, and be none that a file can have."""
+    try:
+        return path.is_file()
+    except OSError as error:  # a folder that may not be looked into: to read the picture will say so
+        return error.errno != errno.ENAMETOOLONG
 
 
 def read_picture(path: Path) -> tuple[Header, Image.Image]:

@@ -11,7 +11,8 @@ from xml.etree.ElementTree import Element
 
 from model.structures import ImageSize
 from model.training.faults import Fault, FaultKind, RecordError, Report, attempt
-from model.training.records import BoxRecord, PictureRecord, Records
+from model.training.records import BoxRecord, PictureRecord, Records, picture_size
+from model.training.stored_picture import is_there
 from model.training.xml_tree import parse_xml
 
 ANNOTATIONS, PICTURES, SPLITS = Path("Annotations"), Path("JPEGImages"), Path("ImageSets", "Main")
@@ -80,7 +81,7 @@ def _picture_path(images: Path, name: str, root: Element) -> Path:
     """
     usual = images / f"{name}.jpg"
     stated = images / Path((root.findtext("filename") or "").strip()).name
-    return stated if not usual.is_file() and stated.is_file() else usual
+    return stated if not is_there(usual) and is_there(stated) else usual
 
 
 def _picture(file: Path, name: str, path: Path, root: Element, report: Report) -> list[PictureRecord]:
@@ -94,8 +95,7 @@ def _picture(file: Path, name: str, path: Path, root: Element, report: Report) -
 
 def _size(file: Path, root: Element) -> ImageSize:
     try:
-        width, height = (int(_number(file, "size", root, f"size/{side}")) for side in ("width", "height"))
-        return ImageSize(width, height)
+        return picture_size(*(_number(file, "size", root, f"size/{side}") for side in ("width", "height")))
     except (ValueError, OverflowError) as error:
         raise RecordError(Fault(FaultKind.BAD_RECORD, file, "size", str(error))) from error
 

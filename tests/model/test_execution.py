@@ -30,7 +30,7 @@ def test_openvino_is_taken_on_a_cpu_where_it_is_installed(monkeypatch: pytest.Mo
     assert choose_runtime("auto", "cpu") == ("openvino" if installed else "torch")
     monkeypatch.setattr(execution.importlib.util, "find_spec", lambda name: None)
     assert choose_runtime("auto", "cpu") == "torch"
-    with pytest.raises(MissingExtra, match=r"runtime 'openvino' needs its extra: pip install '.*\[openvino\]'"):
+    with pytest.raises(MissingExtra, match=r"runtime 'openvino' needs its extra: pip install -e '\.\[openvino\]'"):
         choose_runtime("openvino", "cpu")
 
 

@@ -55,7 +55,7 @@ def _opencv_segmentation() -> Any:
     except (ImportError, AttributeError) as error:  # not there, or the OpenCV without its contrib modules
         raise MissingExtra(
             "selective search needs OpenCV's contrib modules, which are not installed here; the extra `baselines` "
-            "brings them: pip install '.[baselines]'"
+            "brings them: pip install -e '.[baselines]' in the project's folder"
         ) from error
     cv2.setNumThreads(torch.get_num_threads())
     return segmentation

@@ -34,6 +34,7 @@ def test_the_fault_of_a_file(tmp_path: Path):
     assert kind_of(straight, 30, 40) is FaultKind.WRONG_SIZE
     assert kind_of(tmp_path / "none.jpg", 40, 30) is FaultKind.MISSING_PICTURE
     assert kind_of(tmp_path, 40, 30) is FaultKind.MISSING_PICTURE
+    assert kind_of(tmp_path / f"{'a' * 300}.jpg", 40, 30) is FaultKind.MISSING_PICTURE
     (tmp_path / "half.jpg").write_bytes(straight.read_bytes()[:-200])
     assert kind_of(tmp_path / "half.jpg", 40, 30) is FaultKind.UNDECODABLE_PICTURE
     (tmp_path / "text.jpg").write_text("<html>")

@@ -93,6 +93,24 @@ def test_eval_writes_a_report_with_the_runs_own_losses(
     assert "none.csv: No such file" in fault(capsys, *command, "--log", tmp_path / "none.csv")
 
 
+def test_what_happens_to_be_called_a_log_stops_no_measuring(
+    run: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    weights, log, report = tmp_path / "best.safetensors", tmp_path / "log.csv", tmp_path / "report.html"
+    weights.write_bytes((run / "best.safetensors").read_bytes())
+    log.write_text("time,message\n12:00,started\n")
+    command = ["eval", weights, "--data", data / "val.json", "--device", "cpu"]
+    assert cli.main([str(a) for a in command]) == 0
+    assert "log.csv" not in capsys.readouterr().err, "nobody has asked for a report"
+    assert cli.main([str(a) for a in (*command, "--report", report)]) == 0
+    said = f"not in the report: {log}: not a training log (no column 'epoch')\n"
+    assert capsys.readouterr().err.startswith(said), "before anything is measured"
+    assert "Losses on the training set" not in report.read_text()
+    log.write_text("epoch,box\nnan,0.5\n")
+    named = fault(capsys, *command, "--report", report, "--log", log)
+    assert named == f"rpn: {log}: line 2: 'epoch' must be a finite number, not nan\n"
+
+
 def test_baselines_and_other_checkpoints_stand_beside_the_first(
     run: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
@@ -253,6 +271,10 @@ def test_what_cannot_be_done_is_one_line(run: Path, data: Path, tmp_path: Path, 
     assert "about.json: No such file" in fault(capsys, *release, "--about", tmp_path / "about.json")
     (tmp_path / "about.json").write_text("[1]")
     assert "about.json: must be an object of texts" in fault(capsys, *release, "--about", tmp_path / "about.json")
+    (tmp_path / "about.json").write_text(json.dumps({"limits": "None.", "digest": "sha256:0"}))
+    unknown = "about.json: 'digest' is none of data, limits, measured_on"
+    assert unknown in fault(capsys, *release, "--about", tmp_path / "about.json")
+    assert "--log is for the report" in fault(capsys, *measured, "--log", run / "log.csv")
     lost = tmp_path / "lost"
     write_coco(lost, "train", range(2))
     (lost / "images" / "scene_1.png").unlink()

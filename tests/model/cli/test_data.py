@@ -1,6 +1,7 @@
 """`rpn data check` as a user types it."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,22 @@ def test_errors_exit_with_1_and_are_all_in_the_file(data: Path, capsys: pytest.C
     content = json.loads(out.read_text())
     assert content["errors"] == 4
     assert [r["record"] for r in content["faults"][0]["records"]] == [f"image {seed}" for seed in range(4)]
+
+
+def test_names_and_sizes_that_no_file_has_are_in_the_report(data: Path, capsys: pytest.CaptureFixture[str]):
+    path = data / "train.json"
+    content = json.loads(path.read_text())
+    content["images"][0]["file_name"] = f"{'a' * 300}.jpg"
+    content["images"][1]["width"] = 10**400
+    path.write_text(json.dumps(content))
+    (data / "images" / os.fsdecode(b"\xff.jpg")).write_bytes((data / "images" / "scene_2.png").read_bytes())
+    assert cli.main(["data", "check", str(data)]) == 1
+    printed = capsys.readouterr().out
+    assert "1 pictures that are not there [missing-picture]" in printed
+    assert "image 1: width and height must be whole numbers from 1 to 4,294,967,295, not 1000" in printed
+    assert f"{data / 'images'}/\\udcff.jpg: in no record" in printed
+    assert cli.main(["train", "--data", str(data), "--out", str(data / "run")]) == 2
+    assert "image 1: width and height must be" in capsys.readouterr().err
 
 
 def test_where_nothing_can_be_written_is_said_before_anything_is_decoded(

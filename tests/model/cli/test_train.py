@@ -12,8 +12,10 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 
 from model.checkpoints.checkpoint import load_checkpoint
+from model.training import arithmetic
 from model.training.folder_lock import LOCK_FILE, locked
 from model.training.run_folder import LAST_FILE, LOG_FILE, STATE_FILE
 from service import cli
@@ -87,6 +89,18 @@ def test_frozen_norms_keep_the_statistics_that_they_come_with(
     assert after.provenance["training"]["recipe"]["freeze_norms"] is True
 
 
+def test_a_container_s_share_of_the_cores_is_kept_to_from_the_start(
+    command: list[str], monkeypatch: pytest.MonkeyPatch
+):
+    before = torch.get_num_threads()
+    monkeypatch.setattr(arithmetic, "default_threads", lambda: 2)
+    torch.set_num_threads(3)
+    assert cli.main(command) == 0
+    found = torch.get_num_threads()
+    torch.set_num_threads(before)
+    assert found == 2
+
+
 def test_a_finished_run_is_left_as_it_is(command: list[str], capsys: pytest.CaptureFixture[str]):
     before = (folder(command) / LAST_FILE).read_bytes()
     assert cli.main(command) == 0
@@ -128,7 +142,7 @@ def test_what_tensorboard_needs_is_said_before_anything_is_read(
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     command = ["train", "--data", str(tmp_path / "none"), "--out", str(tmp_path / "out"), "--tensorboard"]
     assert fault(capsys, *command) == (
-        "rpn: --tensorboard needs a package: pip install 'region-proposal-service[tensorboard]'\n"
+        "rpn: --tensorboard needs a package: pip install -e '.[tensorboard]' in the project's folder\n"
     )
 
 
@@ -144,6 +158,8 @@ def test_accumulating_nothing_is_refused(data: Path, tmp_path: Path, capsys: pyt
         (["--limit", "0"], "--limit must be at least 1, not 0"),
         (["--ema-decay", "2"], "ema_decay must be at least 0 and below 1, not 2.0"),
         (["--input-size", "100000"], "--input-size: at most 4096, not 100000"),
+        (["--input-size", "32"], "--input-size: at least 64 to train at, not 32"),
+        (["--scale-jitter", "1", "2", "--crop", "0"], "--crop does nothing beside --scale-jitter"),
         (["--seed", "-1"], "seed must lie between 0 and 4294967295, not -1"),
         (["--warmup-steps", "-3"], "warmup_steps must be at least 0, not -3"),
         (["--colour", "9"], "colour must be at least 0 and below 1, not 9.0"),
@@ -172,6 +188,14 @@ def test_data_without_an_object_are_not_trained_on(tmp_path: Path, capsys: pytes
     path.write_text(json.dumps({**content, "annotations": [{**box, "iscrowd": 1} for box in content["annotations"]]}))
     printed = fault(capsys, "train", "--data", str(tmp_path), "--out", str(tmp_path / "out"))
     assert printed == f"rpn: {path}: none of its pictures has a box that is an object\n"
+
+
+def test_a_picture_of_a_name_that_no_file_can_have_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    path = write_coco(tmp_path, "train", range(2))
+    name = f"{'a' * 300}.png"
+    path.write_text(path.read_text().replace("scene_1.png", name))
+    printed = fault(capsys, "train", "--data", str(tmp_path), "--out", str(tmp_path / "out"))
+    assert printed == f"rpn: {path}: its picture {tmp_path / 'images' / name} is not there\n"
 
 
 def test_a_damaged_state_is_said_to_be_damaged(command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]):

@@ -35,6 +35,9 @@ def test_a_run_that_has_finished_no_epoch(tmp_path: Path):
         ("a,b\n1,2\n", "no column 'epoch'"),
         ("epoch,box\n1,2\n2,x\n", "line 3: could not convert"),
         ("epoch,box\n1,2,3\n", "line 2: 3 values for 2 columns"),
+        ("epoch,box\n1,2\nnan,2\n", "line 3: 'epoch' must be a finite number, not nan"),
+        ("epoch,box\n,2\n", "line 2: 'epoch' must be a finite number, not nan"),
+        ("epoch,box\ninf,2\n", "line 2: 'epoch' must be a finite number, not inf"),
     ],
 )
 def test_what_is_no_log_is_named(tmp_path: Path, text: str, message: str):

@@ -67,15 +67,15 @@ BAD = [
     ({"images": [{**IMAGE, "file_name": 7}], "annotations": []}, "image 7: file_name must be a text, not 7"),
     (
         {"images": [{**IMAGE, "width": 0}], "annotations": []},
-        "image 7: width and height must be whole numbers from 1 on, not 0 and 10",
+        "image 7: width and height must be whole numbers from 1 to 4,294,967,295, not 0 and 10",
     ),
     ({"images": [{**IMAGE, "width": None}], "annotations": []}, "image 7: width and height must be whole num"),
     *(
         (
             f'{{"images": [{{"id": 7, "file_name": "a.jpg", "width": {width}, "height": 1}}], "annotations": []}}',
-            "image 7: width and height must be whole numbers from 1 on, not ",
+            "image 7: width and height must be whole numbers from 1 to 4,294,967,295, not ",
         )
-        for width in ("Infinity", "NaN", '"abc"', "[3]")
+        for width in ("Infinity", "NaN", '"abc"', "[3]", "1" * 400)
     ),
     ({"images": [{"id": 3}], "annotations": []}, "image 3: 'file_name' is missing"),
     ({"images": [IMAGE], "annotations": [record(image_id=8)]}, r"annotations\[0\]: image_id 8 is in no record"),

@@ -8,6 +8,7 @@ import torch
 from model.config import longest_side_rule
 from model.errors import DataError
 from model.structures import ImageSize
+from model.training import dataset
 from model.training.annotations import AnnotatedPicture, read_annotations
 from model.training.augmentation import AugmentationConfig
 from model.training.dataset import CanvasBatchSampler, CanvasDataset, collate
@@ -52,6 +53,13 @@ def test_every_picture_once_an_epoch_in_batches_of_one_canvas(pictures: list[Ann
     sampler.epoch, sampler.start = 0, 2
     assert list(sampler) == batches[2:]
     assert len(sampler) == 3
+
+
+def test_an_epochs_batches_are_counted_once(pictures: list[AnnotatedPicture], monkeypatch: pytest.MonkeyPatch):
+    """Three times a step, on 118,000 pictures: that had taken longer than some steps."""
+    sampler = CanvasBatchSampler(CanvasDataset(pictures, RULE), batch_size=3, seed=0)
+    monkeypatch.setattr(dataset, "Counter", lambda canvases: pytest.fail("counted again"))
+    assert (sampler.in_epoch, len(sampler), len(list(sampler))) == (5, 5, 5)
 
 
 @pytest.mark.parametrize(("ranks", "each"), [(2, 3), (3, 2), (5, 1), (7, 1)])

@@ -3,6 +3,7 @@
 import csv
 import os
 import signal
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,9 +11,10 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from model import torch_execution
 from model.checkpoints.checkpoint import Checkpoint, load_checkpoint
 from model.config import ModelConfig, longest_side_rule
-from model.errors import DataError
+from model.errors import ConfigError, DataError
 from model.evaluation.evaluate import evaluate
 from model.evaluation.recall import Recall
 from model.network.network import build_network
@@ -22,6 +24,7 @@ from model.training.annotations import AnnotatedPicture, read_annotations
 from model.training.augmentation import AugmentationConfig
 from model.training.dataset import Batch
 from model.training.loop import Trainer
+from model.training.ranks import Ranks
 from model.training.recipe import Recipe
 from model.training.rules import CLASSIC_RULES
 from model.training.run import Run
@@ -77,17 +80,30 @@ def test_writes_a_log_and_servable_checkpoints(
     assert Predictor.load(tmp_path / "run" / BEST_FILE, device="cpu").info.name == "scenes"
 
 
-@pytest.mark.parametrize("stop_after", [2, 3])
+@pytest.fixture
+def measured_by_one_thread(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Training has two, which add up in another order."""
+    before = torch.get_num_threads()
+    monkeypatch.setattr(torch_execution, "default_threads", lambda: 1)
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("measured_by_one_thread")
+@pytest.mark.parametrize("stop_after", [2, 3, 4])
 def test_an_interrupted_run_goes_on_to_the_bit(
     tiny_config: ModelConfig, scenes: list[AnnotatedPicture], tmp_path: Path, stop_after: int
 ):
-    whole = train(make_run(tiny_config, scenes, tmp_path / "whole", validation=[]))
-    broken = Trainer(make_run(tiny_config, scenes, tmp_path / "broken", validation=[]), show_progress=False)
+    whole = train(make_run(tiny_config, scenes, tmp_path / "whole"))
+    broken = Trainer(make_run(tiny_config, scenes, tmp_path / "broken"), show_progress=False)
     stop_in_step(broken, stop_after)
     with pytest.raises(KeyboardInterrupt):
         broken.train()
-    torch.manual_seed(99)  # another process starts from other random numbers
-    resumed = Trainer(make_run(tiny_config, scenes, tmp_path / "broken", validation=[]), show_progress=False)
+    # another process starts from other random numbers, and by as many threads as this one did
+    torch.manual_seed(99)
+    torch.set_num_threads(2)
+    resumed = Trainer(make_run(tiny_config, scenes, tmp_path / "broken"), show_progress=False)
     assert resumed.progress.total == stop_after
     resumed.train()
     for name, tensor in whole.network.state_dict().items():
@@ -224,6 +240,33 @@ def test_a_loss_that_is_not_finite_ends_the_run(
     trainer.network.rpn.head.bbox_pred.bias.data.fill_(torch.nan)
     with pytest.raises(FloatingPointError, match="the loss is nan at step 0"):
         trainer.train()
+
+
+def test_a_gradient_that_is_not_finite_reaches_no_weight(
+    tiny_config: ModelConfig, scenes: list[AnnotatedPicture], tmp_path: Path
+):
+    trainer = Trainer(make_run(tiny_config, scenes, tmp_path), show_progress=False)
+    before = {name: weight.clone() for name, weight in trainer.network.named_parameters()}
+    bias = trainer.network.rpn.head.bbox_pred.bias
+    handle = bias.register_hook(lambda gradient: gradient / 0)
+    with pytest.raises(FloatingPointError, match="the gradient is not finite at step 0; try a lower learning rate"):
+        trainer.train()
+    assert all(torch.equal(weight, before[name]) for name, weight in trainer.network.named_parameters())
+    assert not (tmp_path / STATE_FILE).exists()
+    handle.remove()
+    bias.register_hook(lambda gradient: torch.full_like(gradient, 1e30))  # finite, of a norm that is not
+    trainer.train()
+    assert all(weight.isfinite().all() for weight in trainer.network.parameters())
+
+
+@pytest.mark.parametrize("option", ["freeze_norms", "sync_norm"])
+def test_norms_that_are_not_there_are_neither_frozen_nor_joined(
+    option: str, tiny_config: ModelConfig, scenes: list[AnnotatedPicture], tmp_path: Path
+):
+    fixed = replace(tiny_config, backbone=replace(tiny_config.backbone, frozen_norm=True))
+    run = make_run(fixed, scenes, tmp_path, recipe=replace(RECIPE, **{option: True}), device=torch.device("cuda"))
+    with pytest.raises(ConfigError, match=f"recipe: {option} is for .*, and this rpn_regnet_x_400mf_fpn has none"):
+        Trainer(run, ranks=Ranks(run.device, rank=0, count=2))
 
 
 def test_no_pictures_is_said_at_once(tiny_config: ModelConfig, tmp_path: Path):

@@ -51,6 +51,13 @@ def test_class_agnostic_samples_stay_so():
     assert mosaic(samples, SIZE, np.random.default_rng(0)).labels is None
 
 
+@pytest.mark.parametrize("long", [(4000, 2), (2, 4000)])
+def test_a_picture_may_be_far_longer_than_its_quarter(long: tuple[int, int]):
+    sample = Sample(Image.new("RGB", long), np.array([[0, 0, *long]], np.float32), np.zeros((0, 4), np.float32))
+    for size in (ImageSize(120, 4), ImageSize(4, 120), SIZE):
+        assert mosaic([sample] * 4, size, np.random.default_rng(0)).picture.size == (size.width, size.height)
+
+
 def test_three_pictures_are_refused():
     with pytest.raises(ValueError, match="four pictures, not 3"):
         mosaic([marked(c, 1) for c in COLOURS[:3]], SIZE, np.random.default_rng(0))

@@ -76,6 +76,21 @@ def test_a_run_from_before_there_was_a_choice_goes_on_as_it_began(run: Run):
     assert first_difference(begun, settings_of(other, 1)) == "best_by is AR@100 there and AR@10 here"
 
 
+@pytest.mark.parametrize(
+    ("begun", "now"),
+    [
+        ({"scale_jitter": (0.1, 2.0), "crop": 0.0, "zoom_out": 0.0}, {"scale_jitter": (0.1, 2.0)}),
+        ({"crop": 1.0, "zoom_out": 0.9}, {"crop": 1.0}),
+    ],
+)
+def test_flags_that_did_nothing_may_be_left_out(run: Run, begun: dict[str, Any], now: dict[str, Any]):
+    first, second = (
+        settings_of(replace(run, recipe=Recipe(augmentation=AugmentationConfig(**a))), 1) for a in (begun, now)
+    )
+    assert first_difference(first, second) is None
+    assert first_difference(first, settings_of(run, 1)) is not None, "beside other flags they did something"
+
+
 def test_the_network_its_input_and_the_number_of_processes_count(run: Run, tiny_config: ModelConfig):
     other = replace(tiny_config, architecture="rpn_vgg16")
     found = first_difference(settings_of(run, 1), settings_of(replace(run, config=other), 1))
@@ -101,6 +116,11 @@ def test_which_boxes_are_ignored_counts():
     none = box[:0]
     kept, ignored = (AnnotatedPicture(Path("a"), ImageSize(20, 20), *pair) for pair in ((box, none), (none, box)))
     assert fingerprint([kept]) != fingerprint([ignored])
+
+
+def test_a_file_s_name_may_be_bytes_of_no_encoding():
+    named = [picture("\udcfe.jpg")], [picture("\udcff.jpg")]
+    assert fingerprint(named[0]) != fingerprint(named[1])
 
 
 def test_a_setting_that_one_side_has_not_is_a_difference():

@@ -6,7 +6,7 @@ from PIL import Image
 from model.errors import DataError
 from model.imaging.decoding import Header
 from model.structures import ImageSize
-from model.training.stored_picture import read_picture, size_mismatch
+from model.training.stored_picture import is_there, read_picture, size_mismatch
 
 STRAIGHT = Header("JPEG", ImageSize(30, 40), 1)
 TURNED = Header("JPEG", ImageSize(30, 40), 6)
@@ -29,6 +29,12 @@ def test_what_is_no_picture_is_named(tmp_path: Path):
         read_picture(tmp_path / "a.jpg")
     with pytest.raises(DataError, match=r"a\\x00\.jpg.: "):
         read_picture(tmp_path / "a\0.jpg")
+
+
+def test_a_name_that_no_file_can_have_is_not_there(tmp_path: Path):
+    (tmp_path / "a.jpg").touch()
+    names = ("a.jpg", "b.jpg", ".", "a" * 300, "a\0.jpg", "\ud800.jpg")
+    assert [is_there(tmp_path / name) for name in names] == [True, False, False, False, False, False]
 
 
 def test_sizes_that_differ():

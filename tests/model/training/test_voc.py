@@ -65,6 +65,8 @@ def test_another_format_is_found_by_the_filename_in_the_xml(split: Path):
     assert read_annotations(split)[0].path == pictures / "a.jpg"
     (pictures / "a.jpg").rename(pictures / "a.png")
     assert read_annotations(split)[0].path == pictures / "a.png"
+    annotate(split, voc_xml(20, 10).replace("renamed.jpg", "a" * 300))
+    assert read_annotations(split)[0].path == pictures / "a.jpg", "no file can have that name"
     elsewhere = split.parent
     assert read_annotations(split, elsewhere)[0].path == elsewhere / "a.jpg"
 
@@ -74,6 +76,7 @@ BAD = [
     ('<!DOCTYPE a [<!ENTITY x "boo">]><annotation>&x;</annotation>', r"a\.xml: declares a document type"),
     ("<annotation/>", r"a\.xml: size: 'size/width' is missing"),
     (voc_xml(0, 10), r"a\.xml: size: a picture of 0x10"),
+    (voc_xml(10**300, 10), r"a\.xml: size: no picture has a side of more than 4,294,967,295 pixels"),
     (voc_xml(20, 10, "<object/>"), r"a\.xml: object\[0\]: 'bndbox/xmin' is missing"),
     (
         voc_xml(20, 10, voc_object(1, 2, 3, 4).replace("<xmin>2", "<xmin>two")),

@@ -69,5 +69,5 @@ def test_the_quality_mode_finds_more():
 @pytest.mark.parametrize("module", [None, ModuleType("cv2")], ids=["no OpenCV", "OpenCV without contrib"])
 def test_without_the_extra_one_sentence_names_it(module: ModuleType | None, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(sys.modules, "cv2", module)
-    with pytest.raises(MissingExtra, match=r"pip install '\.\[baselines\]'"):
+    with pytest.raises(MissingExtra, match=r"pip install -e '\.\[baselines\]'"):
         selective_search()
