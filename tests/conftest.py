@@ -8,12 +8,17 @@ from model.cores import default_threads
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _cores_of_its_own() -> None:
+def _cores_of_its_own() -> Iterator[None]:
     """Tests that run beside others in processes of their own share the cores: torch's threads wait for each other by
-    spinning, and with more of them than cores a training here took six times as long."""
+    spinning, and with more of them than cores a training here took six times as long. The same goes for the processes
+    that tests start, and for whatever asks anew how many threads to take."""
     processes = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
-    if processes > 1:
-        torch.set_num_threads(max(1, default_threads() // processes))
+    share = max(1, default_threads() // processes)
+    with pytest.MonkeyPatch.context() as patch:
+        if processes > 1:
+            torch.set_num_threads(share)
+            patch.setitem(os.environ, "OMP_NUM_THREADS", str(share))
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)

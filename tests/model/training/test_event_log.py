@@ -49,5 +49,5 @@ def test_without_a_folder_nothing_is_written(tmp_path: Path, monkeypatch: pytest
 
 def test_a_missing_package_is_said_with_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(ConfigError, match=r"--tensorboard needs .* 'region-proposal-service\[tensorboard\]'"):
+    with pytest.raises(ConfigError, match=r"--tensorboard needs .* '\.\[tensorboard\]'"):
         EventLog(tmp_path, Progress())
