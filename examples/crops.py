@@ -8,8 +8,9 @@ Writes one PNG a proposal, named for its picture, rank and score. Needs NumPy an
 import argparse
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from http.client import HTTPConnection, HTTPResponse, HTTPSConnection
+from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from pathlib import Path
 from typing import Self
 from urllib.parse import urlencode, urlsplit
@@ -32,7 +33,7 @@ class Proposer:
         kind = HTTPSConnection if parts.scheme == "https" else HTTPConnection
         # Longer than RPN_DEADLINE_S, so that it is the service that gives up, and says so.
         self._connection = kind(parts.netloc, timeout=35)
-        self._path = f"/propose?{urlencode(query)}"
+        self._path = f"{parts.path.rstrip('/')}/propose?{urlencode(query)}"
 
     def __enter__(self) -> Self:
         return self
@@ -60,16 +61,19 @@ class Proposer:
     def _ask(self, encoded: bytes) -> tuple[HTTPResponse, bytes]:
         try:
             return self._exchange(encoded)
-        except ConnectionError:  # a connection that lay idle may have been closed; asking twice does no harm
-            self._connection.close()
+        except ConnectionError:  # one that lay idle may have been closed; asking twice does no harm
             return self._exchange(encoded)
 
     def _exchange(self, encoded: bytes) -> tuple[HTTPResponse, bytes]:
         # Numbers, not text: a thousand proposals are 20 kB and need no parsing.
         headers = {"Accept": "application/octet-stream", "Content-Type": "application/octet-stream"}
-        self._connection.request("POST", self._path, encoded, headers)
-        answer = self._connection.getresponse()
-        return answer, answer.read()
+        try:
+            self._connection.request("POST", self._path, encoded, headers)
+            answer = self._connection.getresponse()
+            return answer, answer.read()
+        except (OSError, HTTPException) as error:
+            self._connection.close()  # in the middle of an exchange it is of no more use
+            raise error if isinstance(error, OSError) else ConnectionError(repr(error)) from error
 
 
 def crops(encoded: Path, proposals: np.ndarray) -> Iterator[Image.Image]:
@@ -93,6 +97,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--nms-iou", type=float, default=0.5, help="0.5 gives each thing once (the default)")
     parser.add_argument("--score-threshold", type=float, default=0.1, help="least chance of an object (default: 0.1)")
     options = parser.parse_args(arguments)
+    stems = Counter(path.stem for path in options.pictures)
+    if doubled := [stem for stem, count in stems.items() if count > 1]:
+        parser.error(f"the crops of several pictures would be named {doubled[0]}-…")
     options.out.mkdir(parents=True, exist_ok=True)
     query = {name: getattr(options, name) for name in ("top_n", "nms_iou", "score_threshold")}
     with Proposer(options.url, **query) as proposer:

@@ -8,7 +8,8 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from model.errors import DeviceOutOfMemory
@@ -61,17 +62,26 @@ class Entry:
 
 
 class Batcher:
-    """One loaded model's queue. How many pictures wait is bounded by the room for decoded ones, taken before.
+    """One loaded model's queue.
 
-    ``sharing``: the queues of all models on one engine, this one among them as soon as it is made.
+    ``room``: for how many decoded pictures; the others wait outside, as they were uploaded. ``sharing``: the queues of
+    all models on one engine, this one among them as soon as it is made.
     """
 
     def __init__(
-        self, model: LoadedModel, engine: Engine, limits: BatchLimits, sharing: "list[Batcher] | None" = None
+        self,
+        model: LoadedModel,
+        engine: Engine,
+        limits: BatchLimits,
+        *,
+        room: int,
+        sharing: "list[Batcher] | None" = None,
     ) -> None:
         self.model = model
         self._sharing = [] if sharing is None else sharing
         self._sharing.append(self)
+        self._room = asyncio.Semaphore(room)
+        self._outside = 0
         self._engine = engine
         self._limits = limits
         self._waiting: list[Entry] = []
@@ -83,8 +93,31 @@ class Batcher:
 
     @property
     def waiting(self) -> int:
-        """How many pictures wait."""
+        """How many decoded pictures wait for the device."""
         return len(self._waiting)
+
+    @property
+    def pending(self) -> int:
+        """How many pictures wait that someone waits for, outside as well."""
+        return sum(not entry.future.done() for entry in self._waiting) + self._outside
+
+    @asynccontextmanager
+    async def place(self, deadline: float) -> AsyncIterator[None]:
+        """Hold a place for a picture that is yet to be decoded, until it is answered.
+
+        Raises:
+            Overloaded: the deadline comes before its turn.
+        """
+        self._check_in_time(deadline)
+        self._outside += 1
+        try:
+            await self._room.acquire()
+        finally:
+            self._outside -= 1
+        try:
+            yield
+        finally:
+            self._room.release()
 
     async def propose(
         self, pixels: PixelArray, placement: Placement, selection: Selection, deadline: float
@@ -107,16 +140,17 @@ class Batcher:
         """Refuse at once who would wait in vain: he may still be in time elsewhere."""
         left_s = deadline - asyncio.get_running_loop().time()
         self._waiting = _alive(self._waiting)
-        wait_s = self._seconds_until_done(len(self._waiting) + 1)
-        if self._waiting and 0 < left_s < wait_s:
+        pending = self.pending
+        wait_s = self._seconds_until_done(pending + 1)
+        if pending and 0 < left_s < wait_s:
             raise Overloaded(min(LONGEST_WAIT_S, math.ceil(wait_s)))
 
     def _seconds_until_done(self, pictures: int) -> float:
         """How long so many of ours take: the models' batches take turns, as long as each has some."""
         turns = self._pace.batches(pictures)
-        waits = (queue._pace.batches(queue.waiting) if queue is not self else turns for queue in self._sharing)
-        paces = (queue._pace for queue in self._sharing)
-        return sum(pace.seconds_for(min(turns, batches)) for pace, batches in zip(paces, waits, strict=True))
+        others = (queue for queue in self._sharing if queue is not self)
+        theirs = sum(queue._pace.seconds_for(min(turns, queue._pace.batches(queue.pending))) for queue in others)
+        return self._pace.seconds_for(turns) + theirs
 
     async def close(self) -> None:
         """End, and refuse what still waits."""

@@ -34,6 +34,9 @@ ServiceError                 answered as a problem document (RFC 9457)
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Self
 
+# What callers made up is told back to them so far.
+_LONGEST_NAME = 64
+
 
 class StartupError(Exception):
     """The service cannot start; the message is one line for the person who started it."""
@@ -76,8 +79,8 @@ class InvalidParameter(ServiceError):
     status, code, title = 422, "invalid_parameter", "A query parameter is not valid"
 
     def __init__(self, faults: Sequence[tuple[str, str]]) -> None:
-        super().__init__("; ".join(f"{parameter}: {reason}" for parameter, reason in faults))
-        self._faults = tuple(faults)
+        self._faults = tuple((shortened(parameter), reason) for parameter, reason in faults)
+        super().__init__("; ".join(f"{parameter}: {reason}" for parameter, reason in self._faults))
 
     @classmethod
     def example(cls) -> Self:
@@ -272,3 +275,8 @@ def service_errors() -> list[type[ServiceError]]:
         found.append(waiting.pop(0))
         waiting += found[-1].__subclasses__()
     return found
+
+
+def shortened(name: str) -> str:
+    """A name as it is told back to whoever made it up."""
+    return name if len(name) <= _LONGEST_NAME else name[:_LONGEST_NAME] + "…"

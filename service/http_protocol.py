@@ -4,6 +4,7 @@ which httptools skips."""
 
 import asyncio
 import logging
+import math
 import uuid
 
 import httptools
@@ -22,7 +23,7 @@ HEAD_WITHIN_S = 10.0
 # The rest of a body whose answer was given before it: read, so that the caller comes to read the answer, but not for
 # ever. nginx's `lingering_time`.
 REST_WITHIN_S = 30.0
-# For a caller to read on, once so much of his answer waits that no more is written; as the load balancer's own.
+# For a caller to read something, once so much of his answer waits that no more is written; as the load balancer's own.
 READ_WITHIN_S = 60.0
 
 # The headers that say where a body ends.
@@ -127,8 +128,7 @@ class BoundedHeads(HttpToolsProtocol):
     def pause_writing(self) -> None:
         """The caller does not read as fast as he is answered."""
         super().pause_writing()
-        _cancel(self._reading)
-        self._reading = self.loop.call_later(READ_WITHIN_S, self.transport.abort)
+        self._wait_for_reading(math.inf)
 
     def resume_writing(self) -> None:
         """He has read on."""
@@ -152,25 +152,37 @@ class BoundedHeads(HttpToolsProtocol):
 
     def _parse(self, data: bytes) -> None:
         try:
-            self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:
-            self._without_upgrade(data[upgrade.args[0] :])
+            while data:
+                data = self._rest_after_upgrade(data)
         except httptools.HttpParserError as error:
             self.send_400_response(str(error))
 
-    def _without_upgrade(self, rest: bytes) -> None:
-        """Read on after the head of a request that asks for an upgrade, where its parser ends, the body unread.
+    def _rest_after_upgrade(self, data: bytes) -> bytes:
+        """Parse it as far as the head of a request that asks for an upgrade; what comes after that.
 
-        Another one is told where the body ends.
+        The parser ends there, its body unread. Another one is told where the body ends.
         """
-        framing = [b"%s: %s\r\n" % header for header in self.headers if header[0] in _FRAMING]
-        self.parser = httptools.HttpRequestParser(self)
-        self._repeating = True
         try:
-            self.parser.feed_data(b"POST / HTTP/1.1\r\n" + b"".join(framing) + b"\r\n")
-        finally:
-            self._repeating = False
-        self._parse(rest)
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            framing = [b"%s: %s\r\n" % header for header in self.headers if header[0] in _FRAMING]
+            self.parser = httptools.HttpRequestParser(self)
+            self._repeating = True
+            try:
+                self.parser.feed_data(b"POST / HTTP/1.1\r\n" + b"".join(framing) + b"\r\n")
+            finally:
+                self._repeating = False
+            return data[upgrade.args[0] :]
+        return b""
+
+    def _wait_for_reading(self, before: float) -> None:
+        """Look now and then whether less is left to send than ``before``."""
+        left = self.transport.get_write_buffer_size()
+        if left >= before:
+            self.transport.abort()
+        else:
+            _cancel(self._reading)
+            self._reading = self.loop.call_later(READ_WITHIN_S, self._wait_for_reading, left)
 
     def _wait_for_head(self) -> None:
         """From the first byte that was awaited on, however many follow it."""

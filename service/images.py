@@ -31,23 +31,27 @@ class Decoder:
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="decode")
         self._max_pixels = max_pixels
 
-    async def decode(self, data: bytes, rule: InputRule, *, draws: bool = False) -> DecodedPicture:
+    async def decode(
+        self, data: bytes, rule: InputRule, *, draws: bool = False, asked_at: float | None = None
+    ) -> DecodedPicture:
         """Check the header, then decode; if the awaiting task is cancelled before its turn, no work is done.
 
-        ``draws``: the model lays pictures on their canvas itself.
+        ``draws``: the model lays pictures on their canvas itself. ``asked_at``: since when the picture has waited, by
+        `time.perf_counter`; None for now.
 
         Raises:
             PictureError: unsupported, too many declared pixels, or undecodable.
         """
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._threads, self._decode, data, rule, draws, time.perf_counter())
+        asked_at = time.perf_counter() if asked_at is None else asked_at
+        return await loop.run_in_executor(self._threads, self._decode, data, rule, draws, asked_at)
 
     def close(self) -> None:
         """Finish the picture in hand and end the threads."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    def _decode(self, data: bytes, rule: InputRule, draws: bool, submitted: float) -> DecodedPicture:
-        wait_ms = (time.perf_counter() - submitted) * 1000
+    def _decode(self, data: bytes, rule: InputRule, draws: bool, asked_at: float) -> DecodedPicture:
+        wait_ms = (time.perf_counter() - asked_at) * 1000
         return decode_picture(data, rule, self._max_pixels, draws=draws, wait_ms=wait_ms)
 
 

@@ -14,9 +14,6 @@ from service import errors
 
 MEDIA_TYPE = "application/problem+json"
 
-# Names that a caller made up are told back to him so far.
-_MAX_NAME = 64
-
 # A picture's faults, as the model names them, to their answers.
 _PICTURE_ERRORS: dict[type[model_errors.PictureError], type[errors.ServiceError]] = {
     model_errors.UnsupportedFormat: errors.UnsupportedFormat,
@@ -87,7 +84,7 @@ def _of_http(error: HTTPException) -> errors.ServiceError:
 
 def _fault(fault: Any) -> tuple[str, str]:
     """(parameter, reason) of one of pydantic's faults, whose place is ("query", parameter, …)."""
-    place = [str(part)[:_MAX_NAME] for part in fault["loc"][1:]] or ["request"]
+    place = [str(part) for part in fault["loc"][1:]] or ["request"]
     if fault["type"] == "extra_forbidden":
         return place[0], "there is no such parameter"
     return place[0], str(fault["msg"])

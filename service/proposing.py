@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,14 +22,10 @@ _log = logging.getLogger("service.proposing")
 
 @dataclass(frozen=True, slots=True)
 class Proposing:
-    """What all the pictures of one request have in common. ``deadline`` is on the event loop's clock.
-
-    ``room``: for how many pictures of all requests there may be decoded at once.
-    """
+    """What all the pictures of one request have in common. ``deadline`` is on the event loop's clock."""
 
     batcher: Batcher
     decoder: Decoder
-    room: asyncio.Semaphore
     query: ProposeQuery
     selection: Selection
     deadline: float
@@ -43,9 +40,10 @@ class Proposing:
         if upload.error is not None:
             raise upload.error
         try:
-            async with asyncio.timeout_at(self.deadline), self.room:
+            asked_at = time.perf_counter()
+            async with asyncio.timeout_at(self.deadline), self.batcher.place(self.deadline):
                 model = self.batcher.model
-                picture = await self.decoder.decode(upload.data, model.input_rule, draws=model.draws)
+                picture = await self.decoder.decode(upload.data, model.input_rule, draws=model.draws, asked_at=asked_at)
                 inference = await self.batcher.propose(picture.pixels, picture.placement, self.selection, self.deadline)
         except TimeoutError:
             raise DeadlineExceeded("the deadline passed before the answer was ready") from None

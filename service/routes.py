@@ -47,7 +47,6 @@ async def propose(request: Request, query: Annotated[ProposeQuery, Query()], ser
         proposing = Proposing(
             batcher=batcher,
             decoder=service.decoder,
-            room=service.room,
             query=query,
             selection=selection,
             deadline=asyncio.get_running_loop().time() + settings.deadline_s,

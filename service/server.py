@@ -30,6 +30,8 @@ _log = logging.getLogger("service.server")
 
 # Connections that wait in the kernel while the event loop is busy; more than the permits, so that 429 can be told.
 _BACKLOG = 1024
+# For answers that tell of a lost device to leave.
+_LOST_PATIENCE_S = 2
 
 
 def serve(settings: Settings, load: LoadPredictor | None = None) -> None:
@@ -117,6 +119,7 @@ class GracefulServer(uvicorn.Server):
         """
         if self._lifecycle.phase is Phase.READY and not self._engine.alive:
             self._lifecycle.failed(EngineFailed("the device is lost; only a new process can go on"))
+            self.config.timeout_graceful_shutdown = _LOST_PATIENCE_S  # what is still being uploaded cannot be answered
         return await super().on_tick(counter) or self._lifecycle.phase is Phase.FAILED
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:

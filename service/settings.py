@@ -119,8 +119,8 @@ class Settings(BaseSettings):
     max_requests: int = Field(
         default=128,
         ge=1,
-        description="Requests held at once, from before the body is read; more get 429. Also how many pictures, of "
-        "requests with several, are decoded at once.",
+        description="Requests held at once, from before the body is read; more get 429. Also how many decoded pictures "
+        "of each model wait at once, where requests bring several.",
     )
     max_held_bytes: int = Field(
         default=1_000_000_000,

@@ -10,7 +10,7 @@ from fastapi import Depends, Request
 from service.admission import Admission
 from service.batching import Batcher, BatchLimits
 from service.engine import Engine, LoadedModel, LoadPredictor
-from service.errors import UnknownModel
+from service.errors import UnknownModel, shortened
 from service.images import Decoder
 from service.lifecycle import Lifecycle
 from service.settings import Settings
@@ -37,8 +37,6 @@ class Service:
         self.settings = settings
         self.lifecycle = Lifecycle()
         self.admission = Admission(settings.max_requests, settings.max_held_bytes)
-        # For decoded pictures: a request may bring several, each many times as large as it came.
-        self.room = asyncio.Semaphore(settings.max_requests)
         self.decoder = Decoder(threads=settings.decode_workers, max_pixels=settings.max_pixels)
         self.engine = Engine(load)
         self.batchers: dict[str, Batcher] = {}
@@ -65,13 +63,21 @@ class Service:
             self.lifecycle.failed(errors.exceptions[0])
         else:
             sharing: list[Batcher] = []
-            self.batchers |= {model.name: Batcher(model, self.engine, self._limits(model), sharing) for model in loaded}
+            for model in loaded:
+                self.batchers[model.name] = Batcher(
+                    model, self.engine, self._limits(model), room=self._room, sharing=sharing
+                )
             self.lifecycle.loaded()
             _log.info("ready")
 
     async def _warm_up(self, model: LoadedModel) -> None:
         await self.engine.warm_up(model.name, self._limits(model).largest_batch(model.input_rule))
         _log.info("model loaded", extra={"model": model.name, "digest": model.info.digest})
+
+    @property
+    def _room(self) -> int:
+        """Decoded pictures are many times as large as they came, and a request may bring several."""
+        return max(self.settings.max_requests, self.settings.max_pictures)
 
     def _limits(self, model: LoadedModel) -> BatchLimits:
         return BatchLimits(self.settings.max_batch or model.usual_batch, self.settings.max_batch_pixels)
@@ -84,7 +90,7 @@ class Service:
         """
         wanted = name or self.default_model
         if wanted not in self.batchers:
-            raise UnknownModel([("model", f"{wanted!r} is not loaded; loaded: {', '.join(self.batchers)}")])
+            raise UnknownModel([("model", f"{shortened(wanted)!r} is not loaded; loaded: {', '.join(self.batchers)}")])
         return self.batchers[wanted]
 
     @property

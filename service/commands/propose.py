@@ -110,9 +110,12 @@ def _targets(pictures: list[Path], out: Path | None) -> list[Path | None]:
 
 def _drawings(pictures: list[Path], folder: Path) -> Iterator[Path]:
     """``x.jpg`` to ``x.proposals.png``: in no other program's way, and not in that of the pictures themselves."""
+    given = {picture.resolve() for picture in pictures}
     sources: dict[Path, Path] = {}
     for picture in pictures:
         target = folder / f"{picture.stem}.proposals.png"
+        if target.resolve() in given:
+            raise StartupError(f"{target} is one of the pictures, which the result of {picture} would replace")
         if target in sources:
             raise StartupError(f"{sources[target]} and {picture} would both be drawn to {target}")
         sources[target] = picture

@@ -1,7 +1,9 @@
 """The client in examples/ against a real server, and against one that is busy or hangs up."""
 
+import socket
 import threading
 from collections.abc import Iterator
+from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -72,6 +74,25 @@ def test_a_refusal_names_the_picture(server: str, tmp_path: Path):  # noqa: F811
     (tmp_path / "notes.jpg").write_text("no picture")
     with pytest.raises(SystemExit, match=r"notes\.jpg: .*unsupported_format"):
         main([server, str(tmp_path / "notes.jpg"), "--out", str(tmp_path / "crops")])
+
+
+def test_pictures_of_one_name_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit):
+        main(["http://127.0.0.1:1", str(COFFEE), str(tmp_path / "coffee.png"), "--out", str(tmp_path / "crops")])
+    assert "would be named coffee-" in capsys.readouterr().err
+    assert not (tmp_path / "crops").exists()
+
+
+def test_a_service_that_is_too_slow_may_be_asked_again(scripted: tuple[str, type[Scripted]]):
+    address, handler = scripted
+    handler.script = [(200, BOX.tobytes())]
+    with Proposer(address) as proposer, socket.create_server(("127.0.0.1", 0)) as silent:
+        working, proposer._connection = proposer._connection, HTTPConnection(*silent.getsockname(), timeout=0.1)
+        for _ in range(2):
+            with pytest.raises(TimeoutError):
+                proposer.propose(b"picture")
+        proposer._connection = working
+        np.testing.assert_array_equal(proposer.propose(b"picture"), BOX)
 
 
 def test_no_server_is_one_line(tmp_path: Path):

@@ -205,7 +205,14 @@ async def test_a_query_of_thousands_is_refused_in_a_few_words():
         document = check_problem(response, 422, "invalid_parameter")
         assert document["errors"] == [{"parameter": "query", "reason": "has more than 32 parameters"}]
         response = await service.client.post("/propose", params={"p" * 5000: 1})
-        assert check_problem(response, 422, "invalid_parameter")["errors"][0]["parameter"] == "p" * 64
+        assert check_problem(response, 422, "invalid_parameter")["errors"][0]["parameter"] == "p" * 64 + "…"
+        for query, code in (
+            ("&".join(["p" * 5000 + "=1"] * 2), "invalid_parameter"),
+            ("model=" + "m" * 5000, "unknown_model"),
+        ):
+            response = await service.client.post(f"/propose?{query}")
+            check_problem(response, 422, code)
+            assert len(response.content) < 1000
 
 
 async def test_bodies_share_a_room():

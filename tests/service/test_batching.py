@@ -16,6 +16,7 @@ from tests.service.fakes import TALL, WIDE, FakePredictor, size_of, until
 
 pytestmark = pytest.mark.anyio
 
+ROOM = 128
 ROOMY = BatchLimits(pictures=8, pixels=10**9)
 POISON = 255  # a picture whose every sample is this one fails
 
@@ -25,7 +26,7 @@ async def batching(fake: FakePredictor, limits: BatchLimits = ROOMY) -> AsyncIte
     engine = Engine(lambda path, device: fake)
     engine.start()
     model = await engine.load(ModelSource("m", Path("x")), device="cpu")
-    batcher = Batcher(model, engine, limits)
+    batcher = Batcher(model, engine, limits, room=ROOM)
     try:
         yield batcher
     finally:
@@ -257,7 +258,7 @@ async def test_two_models_take_turns_on_one_device():
     batchers = []
     for name in fakes:
         model = await engine.load(ModelSource(name, Path(name)), device="cpu")
-        batchers.append(Batcher(model, engine, ROOMY))
+        batchers.append(Batcher(model, engine, ROOMY, room=ROOM))
     first = await hold_the_device(batchers[0], fakes["x"])
     others = [ask(batchers[1], i) for i in range(2)]
     await asyncio.sleep(0.02)  # time enough to make its batch, if it did so early
@@ -312,7 +313,7 @@ async def test_other_models_pictures_are_waited_for_as_well():
     fake = FakePredictor()
     limits = BatchLimits(pictures=1, pixels=10**9)
     async with batching(fake, limits) as batcher:
-        other = Batcher(batcher.model, batcher._engine, limits, batcher._sharing)
+        other = Batcher(batcher.model, batcher._engine, limits, room=ROOM, sharing=batcher._sharing)
         for queue in (batcher, other):
             queue._pace.measured(2.0)
         first = await hold_the_device(batcher, fake)
@@ -325,6 +326,48 @@ async def test_other_models_pictures_are_waited_for_as_well():
         fake.gate.set()
         await asyncio.gather(first, mine, *theirs)
         await other.close()
+
+
+async def test_who_has_gone_from_another_model_is_not_waited_for():
+    fake = FakePredictor()
+    limits = BatchLimits(pictures=1, pixels=10**9)
+    async with batching(fake, limits) as batcher:
+        other = Batcher(batcher.model, batcher._engine, limits, room=ROOM, sharing=batcher._sharing)
+        for queue in (batcher, other):
+            queue._pace.measured(2.0)
+        first = await hold_the_device(batcher, fake)
+        theirs = ask(other)
+        mine = ask(batcher)
+        await until(lambda: (batcher.pending, other.pending) == (1, 1))
+        with pytest.raises(Overloaded):
+            await ask(batcher, deadline_s=5)
+        theirs.cancel()
+        await asyncio.gather(theirs, return_exceptions=True)
+        last = ask(batcher, deadline_s=5)  # two of ours: 4 s
+        await until(lambda: (batcher.pending, other.pending) == (2, 0))
+        fake.gate.set()
+        await asyncio.gather(first, mine, last)
+        await other.close()
+
+
+async def test_what_has_no_place_yet_is_waited_for_as_well():
+    fake = FakePredictor()
+    async with batching(fake, BatchLimits(pictures=1, pixels=10**9)) as batcher:
+        batcher._pace.measured(2.0)
+        batcher._room = asyncio.Semaphore(1)
+        now = asyncio.get_running_loop().time()
+        async with batcher.place(now + 60):
+            outside = asyncio.create_task(batcher.place(now + 60).__aenter__())
+            await until(lambda: batcher.pending == 1)
+            with pytest.raises(Overloaded) as caught:
+                async with batcher.place(now + 3):
+                    pass
+            assert caught.value.retry_after == 4
+            outside.cancel()
+            await asyncio.gather(outside, return_exceptions=True)
+            assert batcher.pending == 0
+        async with batcher.place(now + 60):
+            assert batcher._room.locked()
 
 
 async def test_who_has_gone_is_not_waited_for():

@@ -299,3 +299,39 @@ def test_a_body_behind_an_upgrade_is_no_request(port: int):
     answer = said(port, head, hidden, last)
     assert answer.count(b"HTTP/1.1 ") == 2
     assert answer.startswith(b"HTTP/1.1 415 ")
+
+
+def test_who_reads_slowly_is_waited_for(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(http_protocol, "READ_WITHIN_S", 0.5)
+    whole = 60_000_000  # many times what the sockets hold between them
+
+    async def read() -> int:
+        async def app(_scope: Scope, _receive: Receive, send: Send) -> None:
+            await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % whole)]})
+            await send({"type": "http.response.body", "body": bytes(whole)})
+
+        async with served(app) as (_, reader, writer):
+            writer.write(_WHOLE)
+            await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), PATIENCE_S)
+            size = 0
+            while size < whole and (more := await asyncio.wait_for(reader.read(2**18), PATIENCE_S)):
+                size += len(more)
+                await asyncio.sleep(0.01)  # so that it takes several times the limit
+            return size
+
+    assert asyncio.run(read()) == whole
+
+
+def test_an_upgrade_whose_body_has_no_end_that_can_be_told_is_no_http(port: int):
+    head = b"POST /propose HTTP/1.1\r\nHost: x\r\n" + _UPGRADE + b"Transfer-Encoding: gzip\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S) as connection:
+        connection.sendall(head)
+        connection.shutdown(socket.SHUT_WR)
+        connection.recv(65536)
+    assert alive(port)
+
+
+def test_many_upgrades_at_once_are_all_answered(port: int):
+    request = b"GET /healthz HTTP/1.1\r\nHost: x\r\n" + _UPGRADE + b"\r\n"
+    last = b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    assert said(port, request * 1200 + last).count(b"HTTP/1.1 200 ") == 1201

@@ -2,12 +2,14 @@ import asyncio
 import io
 import threading
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from service.images import decode_picture
 from service.schemas import Answer, Answers
+from service.settings import ModelSource
 from tests.service.fakes import (
     PATIENCE_S,
     TALL,
@@ -372,13 +374,35 @@ async def test_no_other_path_leads_to_it():
 
 async def test_pictures_of_one_request_are_decoded_a_few_at_a_time():
     fake = FakePredictor()
-    pictures = [picture(i) for i in range(5)]
-    async with running(fake, max_requests=2) as service:
+    pictures = [picture(i) for i in range(4)]
+    async with running(fake, max_requests=2, max_pictures=2) as service:
+        batcher = service.service.batchers["general"]
         fake.gate.clear()
-        answer = asyncio.create_task(service.client.post("/propose", files=image_parts(*pictures)))
-        await until(lambda: service.service.room.locked() and len(fake.batches) == 1)
+        answers = [
+            asyncio.create_task(service.client.post("/propose", files=image_parts(*both)))
+            for both in (pictures[:2], pictures[2:])
+        ]
+        await until(lambda: batcher._room.locked() and len(fake.batches) == 1)
         await asyncio.sleep(0.1)  # time enough to decode the others, if it did
-        assert service.service.batchers["general"].waiting <= 1
+        assert batcher.waiting <= 1
+        assert batcher.pending - batcher.waiting == 2
         fake.gate.set()
-        results = (await answer).json()["results"]
+        results = [one for answer in answers for one in (await answer).json()["results"]]
     assert [boxes_of(one) for one in results] == [expected_boxes(data) for data in pictures]
+    assert max(one["timings_ms"]["queue"] for one in results) > 100  # waiting for a place is waiting
+
+
+async def test_one_models_crowd_does_not_keep_anothers_picture_outside():
+    fakes = {"a": FakePredictor(), "b": FakePredictor()}
+    models = tuple(ModelSource(name, Path(name)) for name in fakes)
+    async with running(lambda path, device: fakes[path.name], models=models, max_requests=4, max_pictures=4) as service:
+        fakes["a"].gate.clear()
+        crowd = [
+            asyncio.create_task(service.client.post("/propose?model=a", files=image_parts(*map(picture, range(4)))))
+            for _ in range(3)
+        ]
+        await until(lambda: service.service.batchers["a"].pending >= 8)
+        mine = asyncio.create_task(service.propose(picture(9), model="b"))
+        await until(lambda: service.service.batchers["b"].waiting == 1)  # decoded, and next in turn
+        fakes["a"].gate.set()
+        assert {answer.status_code for answer in await asyncio.gather(mine, *crowd)} == {200}

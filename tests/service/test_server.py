@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -139,8 +140,7 @@ def test_answers_are_not_held_back_until_earlier_parts_are_acknowledged():
             assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
-def test_a_lost_device_ends_the_process():
-    program = """
+_LOSE_THE_DEVICE = """
 import sys
 from model.errors import DeviceLost
 from service import cli, server
@@ -153,13 +153,26 @@ real = server.serve
 server.serve = lambda settings: real(settings, lambda path, device: fake)
 sys.exit(cli.main(["serve", "--port", "0"]))
 """
-    with process("-c", program) as started:
+
+
+def test_a_lost_device_ends_the_process():
+    with process("-c", _LOSE_THE_DEVICE) as started:
         url = address(started)
         answer = httpx.post(f"{url}/propose", content=picture(), timeout=PATIENCE_S)
         assert (answer.status_code, answer.json()["code"]) == (503, "engine_failed")
         _, err = started.communicate(timeout=PATIENCE_S)
     assert started.returncode == 2
     assert err == "rpn: the device is lost; only a new process can go on\n"
+
+
+def test_a_lost_device_does_not_wait_for_an_upload():
+    with process("-c", _LOSE_THE_DEVICE, body_timeout_s="60") as started:
+        url = address(started)
+        parts = urlsplit(url)
+        with socket.create_connection((parts.hostname, parts.port), timeout=PATIENCE_S) as slow:
+            slow.sendall(b"POST /propose HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nx")
+            assert httpx.post(f"{url}/propose", content=picture(), timeout=PATIENCE_S).status_code == 503
+            assert started.wait(PATIENCE_S) == 2
 
 
 @pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="a machine without IPv6 beside IPv4")

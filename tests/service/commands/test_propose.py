@@ -71,6 +71,10 @@ def test_no_picture_is_drawn_over(photograph: Path, tmp_path: Path, capsys: pyte
     said = fault(capsys, photograph, other / "photograph.jpg", "-o", other)
     assert "photograph.png and " in said
     assert "would both be drawn to" in said
+    drawing = tmp_path / "photograph.proposals.png"
+    drawing.write_bytes(before)
+    assert "is one of the pictures" in fault(capsys, photograph, drawing, "-o", tmp_path)
+    assert drawing.read_bytes() == before
     assert cli.main(["propose", str(photograph), "-o", str(tmp_path)]) == 0
     assert photograph.read_bytes() == before
 
