@@ -35,6 +35,18 @@ async def batching(fake: FakePredictor, limits: BatchLimits = ROOMY) -> AsyncIte
         engine.stop(5)
 
 
+@asynccontextmanager
+async def two_queues(fake: FakePredictor) -> AsyncIterator[tuple[Batcher, Batcher]]:
+    """Those of two models on one engine; a picture of either takes two seconds, as far as they know."""
+    limits = BatchLimits(pictures=1, pixels=10**9)
+    async with batching(fake, limits) as batcher:
+        other = Batcher(batcher.model, batcher._engine, limits, room=ROOM, sharing=batcher._sharing)
+        for queue in (batcher, other):
+            queue._pace.measured(2.0)
+        yield batcher, other
+        await other.close()
+
+
 def pixels_of(value: int, canvas: Canvas = WIDE) -> PixelArray:
     return np.full((canvas.height, canvas.width, 3), value, dtype=np.uint8)
 
@@ -311,11 +323,7 @@ async def test_who_would_wait_in_vain_is_refused_at_once():
 
 async def test_other_models_pictures_are_waited_for_as_well():
     fake = FakePredictor()
-    limits = BatchLimits(pictures=1, pixels=10**9)
-    async with batching(fake, limits) as batcher:
-        other = Batcher(batcher.model, batcher._engine, limits, room=ROOM, sharing=batcher._sharing)
-        for queue in (batcher, other):
-            queue._pace.measured(2.0)
+    async with two_queues(fake) as (batcher, other):
         first = await hold_the_device(batcher, fake)
         theirs = [ask(other, value) for value in range(9)]
         mine = ask(batcher, deadline_s=5)  # the first of ours, and of theirs the first: 4 s
@@ -325,16 +333,11 @@ async def test_other_models_pictures_are_waited_for_as_well():
         assert caught.value.retry_after == 8  # two of ours, two of theirs; their others come later
         fake.gate.set()
         await asyncio.gather(first, mine, *theirs)
-        await other.close()
 
 
 async def test_who_has_gone_from_another_model_is_not_waited_for():
     fake = FakePredictor()
-    limits = BatchLimits(pictures=1, pixels=10**9)
-    async with batching(fake, limits) as batcher:
-        other = Batcher(batcher.model, batcher._engine, limits, room=ROOM, sharing=batcher._sharing)
-        for queue in (batcher, other):
-            queue._pace.measured(2.0)
+    async with two_queues(fake) as (batcher, other):
         first = await hold_the_device(batcher, fake)
         theirs = ask(other)
         mine = ask(batcher)
@@ -347,7 +350,6 @@ async def test_who_has_gone_from_another_model_is_not_waited_for():
         await until(lambda: (batcher.pending, other.pending) == (2, 0))
         fake.gate.set()
         await asyncio.gather(first, mine, last)
-        await other.close()
 
 
 async def test_what_has_no_place_yet_is_waited_for_as_well():
