@@ -4,7 +4,6 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -95,31 +94,27 @@ def _targets(pictures: list[Path], out: Path | None) -> list[Path | None]:
     """Where each picture's result goes, checked before any work is done."""
     if out is None:
         return [None] * len(pictures)
-    if out.is_dir():
-        return list(_drawings(pictures, out))
-    if len(pictures) > 1:
+    targets = [out / f"{picture.stem}.proposals.png" for picture in pictures] if out.is_dir() else [out]
+    if len(targets) < len(pictures):
         raise StartupError(f"{out} is not a folder, and {len(pictures)} pictures do not go into one file")
-    if out.suffix.lower() not in (*_DRAWN, ".json"):
+    if targets[0].suffix.lower() not in (*_DRAWN, ".json"):
         raise StartupError(f"{out}: the result is written as {', '.join(_DRAWN)} or .json")
-    if not out.parent.is_dir():
+    if not targets[0].parent.is_dir():
         raise StartupError(f"{out}: the folder {out.parent} is not there")
-    if out.resolve() == pictures[0].resolve():
-        raise StartupError(f"{out} is the picture itself, which the result would replace")
-    return [out]
+    _check_apart(pictures, targets)
+    return [*targets]
 
 
-def _drawings(pictures: list[Path], folder: Path) -> Iterator[Path]:
-    """``x.jpg`` to ``x.proposals.png``: in no other program's way, and not in that of the pictures themselves."""
+def _check_apart(pictures: list[Path], targets: list[Path]) -> None:
+    """No result takes the place of a picture, or of another result."""
     given = {picture.resolve() for picture in pictures}
     sources: dict[Path, Path] = {}
-    for picture in pictures:
-        target = folder / f"{picture.stem}.proposals.png"
+    for picture, target in zip(pictures, targets, strict=True):
         if target.resolve() in given:
             raise StartupError(f"{target} is one of the pictures, which the result of {picture} would replace")
         if target in sources:
             raise StartupError(f"{sources[target]} and {picture} would both be drawn to {target}")
         sources[target] = picture
-        yield target
 
 
 def _query(args: argparse.Namespace, settings: Settings) -> ProposeQuery:

@@ -64,7 +64,7 @@ def test_several_pictures_a_line_each_or_a_file_each(
 
 def test_no_picture_is_drawn_over(photograph: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     before = photograph.read_bytes()
-    assert "is the picture itself" in fault(capsys, photograph, "-o", tmp_path / "." / photograph.name)
+    assert "is one of the pictures" in fault(capsys, photograph, "-o", tmp_path / "." / photograph.name)
     other = tmp_path / "other"
     other.mkdir()
     (other / "photograph.jpg").write_bytes(picture(2, kind="JPEG"))
