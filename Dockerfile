@@ -3,7 +3,8 @@
 #   docker build -t region-proposal-service .                       # CUDA; runs on the CPU as well
 #   docker build -t region-proposal-service --build-arg TORCH=cpu --build-arg TORCH_CPU_INDEX .
 #       # PyTorch's CPU build, gigabytes smaller, from the index that the environment's TORCH_CPU_INDEX names
-#   docker run --rm -p 8000:8000 --gpus all region-proposal-service # leave out --gpus on a machine without one
+#   docker run --rm -p 127.0.0.1:8000:8000 --stop-timeout 180 --gpus all region-proposal-service
+#       # leave out --gpus on a machine without one; docs/operation.md says why it is stopped so patiently
 #
 # BASE may be any Debian or Ubuntu image whose python3 is 3.11 to 3.13, with venv. BuildKit and buildah both build it.
 ARG BASE=python:3.12-slim-bookworm

@@ -54,6 +54,7 @@ def serve(settings: Settings, load: LoadPredictor | None = None) -> None:
         log_level="warning",  # its lines on starting and stopping would repeat ours
         access_log=False,
         server_header=False,
+        timeout_keep_alive=math.ceil(settings.keep_alive_s),
         # What was accepted ends by itself within this time; a caller that reads his answer too slowly is cut off.
         timeout_graceful_shutdown=math.ceil(settings.upload_timeout_s + settings.deadline_s),
     )

@@ -18,7 +18,7 @@ from model.checkpoints.checkpoint import Checkpoint, save_checkpoint
 from model.config import ModelConfig, RefinementConfig
 from model.cuda_graphs import CUDAGraphRecorder, Work
 from model.device_execution import DeviceExecution, on_accelerator
-from model.errors import DeviceError, DeviceOutOfMemory
+from model.errors import DeviceLost, DeviceOutOfMemory
 from model.imaging.canvas import left_to_draw
 from model.network.network import ProposalNetwork
 from model.predictor import Predictor
@@ -130,7 +130,7 @@ def test_a_shape_that_cannot_be_recorded_goes_without(network: ProposalNetwork, 
     [
         (torch.OutOfMemoryError("CUDA out of memory"), DeviceOutOfMemory, "cpu cannot hold a batch of 2"),
         (torch.AcceleratorError("CUDA error: out of memory\nmore"), DeviceOutOfMemory, "cpu cannot hold a batch of 2"),
-        (torch.AcceleratorError("an illegal access\nmore"), DeviceError, "cpu has failed: an illegal access$"),
+        (torch.AcceleratorError("an illegal access\nmore"), DeviceLost, "cpu has failed: an illegal access$"),
     ],
 )
 def test_what_the_device_cannot_do_is_told_apart(

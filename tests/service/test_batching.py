@@ -227,12 +227,20 @@ async def test_a_bad_picture_fails_alone():
 
 async def test_answers_too_few_are_nobodys():
     class Forgetful(FakePredictor):
-        def predict(self, pixels, placements, selections):
-            return super().predict(pixels, placements, selections)[1:]
+        def predict(self, *given, **options):
+            found = super().predict(*given, **options)
+            return found[1:] if len(found) > 1 else found
 
-    async with batching(Forgetful()) as batcher:
-        with pytest.raises(InternalError):
-            await ask(batcher)
+    fake = Forgetful()
+    async with batching(fake) as batcher:
+        alone = [(await ask(batcher, i)).proposals.boxes for i in range(3)]
+        first = await hold_the_device(batcher, fake)
+        rest = [ask(batcher, i) for i in range(3)]
+        await asyncio.sleep(0)
+        fake.gate.set()
+        for mine, boxes in zip(await asyncio.gather(*rest), alone, strict=True):
+            np.testing.assert_array_equal(mine.proposals.boxes, boxes, "none but his own, of a picture alone")
+        await first
 
 
 async def test_a_failed_engine_is_told_as_such():

@@ -18,11 +18,12 @@ def sample(seed: int = 0) -> Sample:
     return Sample(picture, corners, np.array([[5, 5, 50, 40]], dtype=np.float32))
 
 
-def marked() -> Sample:
-    """One white rectangle on black: its box can be read back from the pixels of any variant."""
+def marked(*, ignored: bool = False) -> Sample:
+    """One white rectangle on black: where it is can be read back from the pixels of any variant."""
     picture = Image.new("RGB", (100, 80))
     picture.paste((255, 255, 255), (20, 30, 60, 70))
-    return Sample(picture, np.array([[20, 30, 60, 70]], dtype=np.float32), np.zeros((0, 4), np.float32))
+    box, none = np.array([[20, 30, 60, 70]], dtype=np.float32), np.zeros((0, 4), np.float32)
+    return Sample(picture, none, box) if ignored else Sample(picture, box, none)
 
 
 def white_box(picture: Image.Image) -> list[int]:
@@ -43,6 +44,23 @@ def test_a_flip_takes_the_boxes_along():
     assert flipped.boxes.tolist() == [[40, 30, 80, 70]] == [white_box(flipped.picture)]
     again = augment(flipped, replace(OFF, flip=1), np.random.default_rng(0))
     assert again.boxes.tolist() == marked().boxes.tolist()
+
+
+def test_a_flip_takes_regions_to_ignore_along():
+    flipped = augment(marked(ignored=True), replace(OFF, flip=1), np.random.default_rng(0))
+    assert flipped.ignored.tolist() == [[40, 30, 80, 70]] == [white_box(flipped.picture)]
+    assert len(flipped.boxes) == 0
+
+
+def test_a_crop_takes_what_is_left_of_regions_to_ignore_along():
+    gone = 0
+    for seed in range(30):
+        cropped = augment(marked(ignored=True), replace(OFF, crop=1, min_crop=0.2), np.random.default_rng(seed))
+        left = cropped.picture.convert("L").getbbox()
+        assert cropped.ignored.tolist() == ([] if left is None else [list(left)]), "however little of it"
+        assert len(cropped.boxes) == 0
+        gone += left is None
+    assert 0 < gone < 30, "both cases must have occurred"
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -121,6 +139,21 @@ def test_scale_jitter_shrinks_below_one_and_crops_above():
         assert (large.zoom, large.picture.size) == (1.0, (50, 40))
         for box in [*large.boxes, *large.ignored]:
             assert box.tolist() == white_box(large.picture)
+
+
+def test_colours_change_within_their_range_and_boxes_do_not():
+    grey = Image.new("RGB", (8, 8), (100, 100, 100))
+    boxes = np.array([[1, 1, 5, 5]], dtype=np.float32)
+    levels = set()
+    for seed in range(20):
+        random = np.random.default_rng(seed)
+        after = augment(Sample(grey, boxes, np.zeros((0, 4), np.float32)), replace(OFF, colour=0.3), random)
+        assert np.array_equal(after.boxes, boxes)
+        pixels = np.asarray(after.picture)
+        assert pixels.min() == pixels.max(), "flat as before: neither contrast nor saturation has a hold on it"
+        levels.add(int(pixels[0, 0, 0]))
+    assert 69 <= min(levels) < 85
+    assert 115 < max(levels) <= 131
 
 
 def test_settings_out_of_their_range_are_named():

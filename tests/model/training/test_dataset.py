@@ -31,6 +31,30 @@ def test_boxes_follow_their_picture_onto_the_canvas(pictures: list[AnnotatedPict
     assert sample.pixels.shape == (48, 64, 3)
 
 
+def test_regions_to_ignore_go_with_them_into_the_batch(pictures: list[AnnotatedPicture]):
+    region = np.array([[10, 20, 50, 60]], dtype=np.float32)
+    dataset = CanvasDataset([replace(pictures[0], ignored=region), pictures[1]], RULE)
+    np.testing.assert_allclose(dataset[0, 0].ignored, region * 0.4, rtol=1e-6)
+    batch = collate([dataset[1, 0], dataset[0, 0]])
+    assert batch.ignored.shape == (2, 1, 4)
+    np.testing.assert_allclose(batch.ignored[1], region * 0.4, rtol=1e-6)
+    assert not batch.ignored[0].any()
+
+
+def test_a_mosaic_has_boxes_of_others_too(pictures: list[AnnotatedPicture]):
+    off = AugmentationConfig(flip=0, crop=0, zoom_out=0, colour=0)
+    alone, four = (CanvasDataset(pictures, RULE, replace(off, mosaic=chance), seed=3) for chance in (0.0, 1.0))
+    for index in range(len(pictures)):
+        one, many = alone[index, 0], four[index, 0]
+        assert many.placement.canvas == one.placement.canvas
+        assert not np.array_equal(many.pixels, one.pixels)
+        content = many.placement.content
+        assert (many.boxes >= 0).all()
+        assert (many.boxes <= [content.width, content.height] * 2).all()
+    counts = [(len(alone[i, 0].boxes), len(four[i, 0].boxes)) for i in range(len(pictures))]
+    assert sum(many > one for one, many in counts) > len(counts) / 2
+
+
 def test_a_variant_depends_on_seed_epoch_and_position_alone(pictures: list[AnnotatedPicture]):
     first = CanvasDataset(pictures, RULE, AugmentationConfig(), seed=1)
     second = CanvasDataset(pictures, RULE, AugmentationConfig(), seed=1)

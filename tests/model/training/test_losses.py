@@ -1,17 +1,25 @@
+from typing import Any
+
 import pytest
 import torch
+from torchvision.models.detection._utils import BoxCoder
 from torchvision.models.detection.rpn import RegionProposalNetwork as TorchvisionRPN
+from torchvision.ops import sigmoid_focal_loss
 
 from model.config import AnchorConfig
+from model.errors import ConfigError
 from model.network.anchors import AnchorGenerator
 from model.network.rpn import ScoredAnchors
 from model.structures import Canvas
+from model.training.assignment import BACKGROUND, FOREGROUND, Candidates
 from model.training.dataset import Batch
 from model.training.losses import rpn_losses
+from model.training.matcher import Matcher
 from model.training.rules import RULES, Rules
 from model.training.sampler import AnchorSampler
 
 MAPS = ((8, 8), (4, 4))
+EVERYTHING = AnchorSampler(per_picture=10_000)
 
 
 def setup(boxes: list[list[list[float]]]) -> tuple[ScoredAnchors, Batch]:
@@ -38,8 +46,7 @@ BOXES = [[[4.0, 4, 20, 22], [30, 30, 60, 62]], [[10.0, 10, 44, 40]]]
 
 def test_equal_to_torchvision_when_every_anchor_is_sampled():
     scored, batch = setup(BOXES)
-    everything = AnchorSampler(per_picture=10_000)
-    losses = rpn_losses(scored, batch, Rules(sampler=everything))
+    losses = rpn_losses(scored, batch, Rules(sampler=EVERYTHING))
     peer = TorchvisionRPN(None, None, 0.7, 0.3, 10_000, 0.5, {}, {}, 0.7)  # type: ignore[arg-type]
     anchors = [torch.cat([a.boxes for a in scored.anchors])] * 2
     targets = [{"boxes": torch.tensor(b)} for b in BOXES]
@@ -53,6 +60,75 @@ def test_equal_to_torchvision_when_every_anchor_is_sampled():
     )
     torch.testing.assert_close(losses.objectness, objectness)
     torch.testing.assert_close(losses.box, box)
+
+
+def foreground_of(scored: ScoredAnchors, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+    """Foreground and trained anchors, bool (N, R), where all are sampled."""
+    labels = Matcher()(Candidates.of(scored, batch), batch).labels
+    return labels == FOREGROUND, (labels == FOREGROUND) | (labels == BACKGROUND)
+
+
+def test_boxes_are_divided_by_what_the_rules_say_and_weighted():
+    scored, batch = setup(BOXES)
+    foreground, trained = foreground_of(scored, batch)
+    assert 0 < foreground.sum() < trained.sum()
+    base = rpn_losses(scored, batch, Rules(sampler=EVERYTHING)).box * trained.sum()  # the sum
+
+    def box(**rules) -> torch.Tensor:
+        return rpn_losses(scored, batch, Rules(sampler=EVERYTHING, **rules)).box
+
+    torch.testing.assert_close(box(box_weight=10.0), 10 * base / trained.sum())
+    torch.testing.assert_close(box(box_per="foreground"), base / foreground.sum())
+    places = len(batch.boxes) * sum(height * width for height, width in MAPS)
+    torch.testing.assert_close(box(box_per="places"), base / places)
+
+
+def test_l1_is_the_distance_of_the_deltas():
+    scored, batch = setup(BOXES)
+    foreground, _ = foreground_of(scored, batch)
+    found = rpn_losses(scored, batch, Rules(sampler=EVERYTHING, box="l1", box_per="foreground")).box
+    anchors = torch.cat([level.boxes for level in scored.anchors])
+    matched = Matcher()(Candidates.of(scored, batch), batch).matched
+    rows, places = foreground.nonzero(as_tuple=True)
+    targets = BoxCoder((1.0, 1.0, 1.0, 1.0)).encode_single(batch.boxes[rows, matched[rows, places]], anchors[places])
+    distance = (torch.cat(scored.deltas, dim=1)[rows, places] - targets).abs().sum()
+    torch.testing.assert_close(found, distance / foreground.sum())
+
+
+def test_focal_is_torchvisions():
+    scored, batch = setup(BOXES)
+    foreground, trained = foreground_of(scored, batch)
+    found = rpn_losses(scored, batch, Rules(objectness="focal", box_per="foreground")).objectness
+    logits = torch.cat(scored.logits, dim=1)[trained]
+    peer = sigmoid_focal_loss(logits, foreground[trained].float(), alpha=0.25, gamma=2, reduction="sum")
+    torch.testing.assert_close(found, peer / foreground.sum())
+
+
+def test_confident_background_may_be_left_out():
+    scored, batch = setup(BOXES)
+    foreground, trained = foreground_of(scored, batch)
+    level = scored.logits[0]
+    background = (trained & ~foreground)[:, : level.shape[1]]
+    with torch.no_grad():
+        level.fill_(0)
+        level[tuple(background.nonzero()[0])] = 5.0
+    rpn_losses(scored, batch, Rules(sampler=EVERYTHING, ignore_confident=0.9)).objectness.backward()
+    assert level.grad is not None
+    assert level.grad[level == 5].tolist() == [0.0]
+    assert (level.grad[background & (level == 0)] > 0).all()
+
+
+@pytest.mark.parametrize(
+    ("rules", "words"),
+    [
+        ({"objectness": "focal"}, "box_per 'anchors' needs objectness 'bce', which samples, not 'focal'"),
+        ({"box_weight": 0.0}, "box_weight must be positive and finite, not 0.0"),
+        ({"ignore_confident": 1.0}, "ignore_confident must lie between 0 and 1, not 1.0"),
+    ],
+)
+def test_rules_that_make_no_sense_are_told(rules: dict[str, Any], words: str):
+    with pytest.raises(ConfigError, match=words):
+        Rules(**rules)
 
 
 def test_a_batch_without_boxes_has_a_finite_objectness_loss_and_no_box_loss():
