@@ -136,8 +136,12 @@ class Settings(BaseSettings):
     max_batch_pixels: int = Field(
         default=16_000_000, ge=1, description="Most canvas pixels in one batch; a lone picture always passes."
     )
-    max_top_n: int = Field(default=1000, ge=300, description="Largest `top_n` that a caller may ask for. A model "
-        "returns no more than its own `max_top_n`: 1000 of those that ship.")
+    max_top_n: int = Field(
+        default=1000,
+        ge=300,
+        description="Largest `top_n` that a caller may ask for. A model "
+        "returns no more than its own `max_top_n`: 1000 of those that ship.",
+    )
     decode_threads: int = Field(
         default=0, ge=0, le=256, description="Threads that decode pictures; 0 takes half the cores, at most 8."
     )

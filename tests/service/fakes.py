@@ -19,6 +19,7 @@ from PIL import Image
 from model.imaging.canvas import InputRule, draw_on_canvas
 from model.structures import Canvas, ImageSize, ModelInfo, PixelArray, Placement, Proposals, Selection
 from service.app import create_app
+from service.http_protocol import BoundedHeads
 from service.images import decode_picture
 from service.lifecycle import Phase
 from service.server import listen
@@ -172,7 +173,10 @@ def listening(fake: FakePredictor | None = None, **settings: Any) -> Iterator[tu
     service = build_service(fake, **settings)
     listener = listen("127.0.0.1", 0)
     host, port = listener.getsockname()
-    server = uvicorn.Server(uvicorn.Config(create_app(service), log_config=None, timeout_graceful_shutdown=5))
+    config = uvicorn.Config(
+        create_app(service), http=BoundedHeads, ws="none", log_config=None, timeout_graceful_shutdown=5
+    )
+    server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     try:

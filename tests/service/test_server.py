@@ -6,8 +6,11 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from http.client import HTTPConnection
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -79,6 +82,60 @@ def test_a_whole_request_never_imports_torch_and_sigterm_leaves_gently():
         assert started.wait(PATIENCE_S) == 0
         assert started.stderr is not None
         assert started.stderr.read() == ""
+
+
+SLOW_FAKE = """
+import sys, time
+from service.logs import configure_logging
+from service.server import serve
+from service.settings import read_settings
+from tests.service.fakes import FakePredictor
+configure_logging("info")
+def load(path, device):
+    time.sleep({loading})
+    fake = FakePredictor()
+    def slow(pixels):
+        print('{{"message": "in hand"}}', flush=True)
+        time.sleep(1)
+    fake.fault = slow
+    return fake
+serve(read_settings(port=0), load)
+"""
+
+
+def test_what_is_in_hand_is_answered_before_it_leaves():
+    with process("-c", SLOW_FAKE.format(loading=0), drain_grace_s="0") as started, ThreadPoolExecutor(1) as caller:
+        url = address(started)
+        asked = caller.submit(httpx.post, f"{url}/propose", content=picture(), timeout=PATIENCE_S)
+        assert started.stdout is not None
+        assert any("in hand" in line for line in started.stdout)
+        started.send_signal(signal.SIGTERM)
+        answer = asked.result(PATIENCE_S)
+        assert (answer.status_code, answer.json()["count"]) == (200, 300)
+        assert started.wait(PATIENCE_S) == 0
+
+
+def test_who_is_still_loading_waits_out_no_grace():
+    with process("-c", SLOW_FAKE.format(loading=600), drain_grace_s="600") as started:
+        assert started.stdout is not None
+        line = next(line for line in started.stdout if "listening on" in line)
+        url = json.loads(line)["message"].removeprefix("listening on ")
+        assert status(f"{url}/readyz") == 503
+        started.send_signal(signal.SIGTERM)
+        assert started.wait(PATIENCE_S) == 0, "and not for the load either"
+
+
+def test_connections_are_kept_as_long_as_the_setting_says():
+    with process("-c", SERVE_FAKE, keep_alive_s="1") as started:
+        url = urlsplit(address(started))
+        with closing(HTTPConnection(url.netloc, timeout=PATIENCE_S)) as kept:
+            for wait_s in (0.0, 0.3):
+                time.sleep(wait_s)  # within the setting: it goes on
+                kept.request("GET", "/healthz")
+                assert kept.getresponse().read() == b'{"status":"alive"}'
+            asked = time.monotonic()
+            assert kept.sock.recv(1) == b""
+            assert time.monotonic() - asked < 4.5, "uvicorn's own is 5"
 
 
 def test_sigint_skips_the_grace():

@@ -2,8 +2,11 @@ import json
 import logging
 
 import pytest
+from starlette.requests import ClientDisconnect
+from starlette.types import Message, Receive, Scope, Send
 
 from service.logs import JsonFormatter
+from service.tracing import RequestTracing
 from tests.service.fakes import image_parts, picture, running
 
 pytestmark = pytest.mark.anyio
@@ -25,6 +28,25 @@ async def test_one_line_for_each_request(caplog):
     assert (good["model"], good["pictures"]) == ("general", 2)
     assert set(good["timings_ms"]) == {"decode", "queue", "inference"}
     assert (bad["status"], bad["code"]) == (415, "unsupported_format")
+
+
+async def test_a_caller_who_goes_is_logged_as_that_and_sent_nothing(caplog):
+    async def gone(scope: Scope, receive: Receive, send: Send) -> None:
+        raise ClientDisconnect
+
+    async def receive() -> Message:
+        return {"type": "http.disconnect"}
+
+    sent: list[Message] = []
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    caplog.set_level(logging.INFO)
+    scope = {"type": "http", "method": "POST", "path": "/propose", "headers": []}
+    await RequestTracing(gone)(scope, receive, send)
+    (line,) = request_lines(caplog)
+    assert (line["status"], line["levelno"], sent) == (499, logging.INFO, [])
 
 
 async def test_lines_are_json():

@@ -259,6 +259,29 @@ def test_a_gradient_that_is_not_finite_reaches_no_weight(
     assert all(weight.isfinite().all() for weight in trainer.network.parameters())
 
 
+def test_a_gradient_is_shortened_to_the_recipes_longest(
+    tiny_config: ModelConfig, scenes: list[AnnotatedPicture], tmp_path: Path
+):
+    run = make_run(tiny_config, scenes, tmp_path, recipe=replace(RECIPE, clip_norm=3.0))
+    trainer = Trainer(run, show_progress=False)
+    parameters = list(trainer.network.parameters())
+    for parameter in parameters:
+        parameter.grad = torch.ones_like(parameter)
+    trainer._clip()
+    lengths = torch.stack([p.grad.norm() for p in parameters if p.grad is not None])
+    assert lengths.norm().item() == pytest.approx(3.0, rel=1e-4)
+
+
+def test_bf16_trains_too_and_keeps_weights_in_fp32(
+    tiny_config: ModelConfig, scenes: list[AnnotatedPicture], tmp_path: Path
+):
+    recipe = replace(RECIPE, epochs=1, precision="bf16")
+    trainer = train(make_run(tiny_config, scenes[:4], tmp_path, recipe=recipe, validation=[]))
+    assert trainer.progress.total == 1
+    assert {weight.dtype for weight in trainer.network.parameters()} == {torch.float32}
+    assert all(weight.isfinite().all() for weight in trainer.network.parameters())
+
+
 @pytest.mark.parametrize("option", ["freeze_norms", "sync_norm"])
 def test_norms_that_are_not_there_are_neither_frozen_nor_joined(
     option: str, tiny_config: ModelConfig, scenes: list[AnnotatedPicture], tmp_path: Path
