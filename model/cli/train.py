@@ -39,6 +39,8 @@ from model.training.stored_picture import is_there
 log = logging.getLogger(__name__)
 
 _DEFAULTS = Recipe()
+# What ships was trained until its rate had fallen to nothing: at that of a training from nothing it first forgets.
+_FINE_TUNING_RATE = 0.0003
 # On a canvas of 32 pixels the coarsest map is one place, and of one picture a batch norm has then nothing to learn.
 _SMALLEST_INPUT = 64
 _ABOUT = """\
@@ -69,7 +71,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.set_defaults(run=run)
     add = parser.add_argument
     add("--data", type=Path, required=True, help=FOLDER)
-    add("--out", type=Path, required=True, help="the run's folder; one that holds a stopped run is resumed")
+    add("--out", type=Path, help="the run's folder; one that holds a stopped run is resumed (default: runs/NAME)")
     add("--name", help="the model's name in its checkpoint (default: the name of --data)")
     add(
         "--architecture",
@@ -88,7 +90,11 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         metavar="N",
         help="batches whose mean gradient makes one step, where memory holds no larger batch (default: %(default)s)",
     )
-    add("--learning-rate", type=float, default=_DEFAULTS.learning_rate, help="default: %(default)s")
+    add(
+        "--learning-rate",
+        type=float,
+        help=f"default: {_DEFAULTS.learning_rate}, or with --from {_FINE_TUNING_RATE}",
+    )
     add(
         "--warmup-steps",
         type=int,
@@ -142,7 +148,7 @@ def run(arguments: argparse.Namespace) -> int:
         # One process speaks for all; the others have only warnings to say.
         logging.basicConfig(level=logging.INFO if ranks.is_first else logging.WARNING, format="%(message)s")
         described = _described(arguments, ranks)
-        with locked(arguments.out) if ranks.is_first else nullcontext():
+        with locked(described.folder) if ranks.is_first else nullcontext():
             _train(Trainer(described, ranks=ranks))
     return 0
 
@@ -152,13 +158,14 @@ def _described(arguments: argparse.Namespace, ranks: Ranks) -> Run:
     start = load_checkpoint(arguments.start) if arguments.start else None
     config = _config(arguments, start)
     pictures = _pictures(arguments.data, "train", arguments.limit)
+    name = arguments.name or arguments.data.resolve().name
     return Run(
-        name=arguments.name or arguments.data.resolve().name,
+        name=name,
         config=config,
         recipe=_recipe(arguments),
         train=pictures,
         validation=_pictures(arguments.data, "val", arguments.limit),
-        folder=arguments.out,
+        folder=arguments.out or Path("runs") / name,
         device=ranks.device,
         objective=objective_of(arguments, config, pictures),
         workers=arguments.workers,
@@ -195,7 +202,7 @@ def _recipe(arguments: argparse.Namespace) -> Recipe:
         epochs=arguments.epochs,
         batch_size=arguments.batch_size,
         accumulate=arguments.accumulate,
-        learning_rate=arguments.learning_rate,
+        learning_rate=_learning_rate(arguments),
         warmup_steps=arguments.warmup_steps,
         schedule=arguments.schedule,
         ema_decay=arguments.ema_decay,
@@ -206,6 +213,12 @@ def _recipe(arguments: argparse.Namespace) -> Recipe:
         rules=rules_of(arguments),
         augmentation=augmentation_of(arguments),
     )
+
+
+def _learning_rate(arguments: argparse.Namespace) -> float:
+    if arguments.learning_rate is not None:
+        return float(arguments.learning_rate)
+    return _FINE_TUNING_RATE if arguments.start else _DEFAULTS.learning_rate
 
 
 def _config(arguments: argparse.Namespace, start: Checkpoint | None) -> ModelConfig:
@@ -250,8 +263,8 @@ def _pictures(folder: Path, split: str, limit: int | None) -> list[AnnotatedPict
     if not any(len(picture.boxes) for picture in pictures):
         first = "" if limit is None else f" of its first {limit}"
         raise DataError(f"{file}: none{first or ' of its'} pictures has a box that is an object")
-    if missing := next((p.path for p in pictures if not is_there(p.path)), None):
-        raise DataError(f"{file}: its picture {missing} is not there")
+    if missing := next((p for p in pictures if not is_there(p.path)), None):
+        raise DataError(f"{missing.record or file}: its picture {missing.path} is not there")
     return pictures
 
 

@@ -70,10 +70,16 @@ class Candidates:
 
 
 def pairwise_iou(boxes: Tensor, anchors: Tensor) -> Tensor:
-    """Intersection over union of boxes (N, G, 4) and anchors (R, 4): (N, G, R); 0 for boxes without area."""
-    intersection = _intersection(boxes, anchors)
-    union = _area(boxes)[..., None] + _area(anchors) - intersection
-    return intersection / union
+    """Intersection over union of boxes (N, G, 4) and anchors (R, 4): (N, G, R); 0 for boxes without area.
+
+    Picture by picture: on the way each takes several times its part of the result, which of all at once is gigabytes.
+    """
+    areas = _area(anchors)
+    iou = torch.empty(*boxes.shape[:2], len(anchors), device=boxes.device)
+    for row, of_picture in zip(iou, boxes, strict=True):
+        intersection = _intersection(of_picture, anchors)
+        torch.div(intersection, _area(of_picture)[..., None] + areas - intersection, out=row)
+    return iou
 
 
 def best_anchors(iou: Tensor) -> Tensor:
@@ -83,9 +89,9 @@ def best_anchors(iou: Tensor) -> Tensor:
 
 
 def _intersection(boxes: Tensor, anchors: Tensor) -> Tensor:
-    low = torch.maximum(boxes[..., None, :2], anchors[:, :2])
-    high = torch.minimum(boxes[..., None, 2:], anchors[:, 2:])
-    return (high - low).clamp_(min=0).prod(dim=-1)
+    sides = torch.minimum(boxes[..., None, 2:], anchors[:, 2:])
+    sides -= torch.maximum(boxes[..., None, :2], anchors[:, :2])
+    return sides.clamp_(min=0).prod(dim=-1)
 
 
 def _area(boxes: Tensor) -> Tensor:

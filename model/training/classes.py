@@ -22,7 +22,10 @@ def class_names(pictures: Sequence[AnnotatedPicture]) -> tuple[str, ...]:
     for picture in pictures:
         for number, name in enumerate(picture.classes, 1):
             if name is None:
-                raise DataError(f"{picture.path}: its box {number} has no class, which a detector is trained on")
+                raise DataError(
+                    f"{_where(picture)}: its box {number}, of those to learn from, has no class, which a detector is "
+                    "trained on"
+                )
             names.add(name)
     if not names:
         raise DataError(f"the {len(pictures)} training pictures have no box, and so no class, to train a detector on")
@@ -37,5 +40,9 @@ def labels_of(picture: AnnotatedPicture, classes: Sequence[str]) -> LabelArray:
     """
     places = {name: place for place, name in enumerate(classes, BACKGROUND_CLASS + 1)}
     if foreign := [name for name in picture.classes if name not in places]:
-        raise DataError(f"{picture.path}: class {foreign[0]!r} is none of the {len(classes)} that are trained")
+        raise DataError(f"{_where(picture)}: class {foreign[0]!r} is none of the {len(classes)} that are trained")
     return np.array([places[name] for name in picture.classes if name is not None], dtype=np.int64)
+
+
+def _where(picture: AnnotatedPicture) -> str:
+    return f"{picture.record}: {picture.path.name}" if picture.record else str(picture.path)

@@ -36,8 +36,8 @@ from model.training.stopping import StopRequest
 
 log = logging.getLogger(__name__)
 
-# A run that is killed without warning loses at most so many steps.
-_SAVE_EVERY = 200
+# A run that is killed without warning loses at most so much; a state is written in a fraction of a second.
+_SAVE_AFTER_S = 120.0
 _SHOWN = ("AR@10", "AR@100", "AR@1000")
 
 
@@ -72,6 +72,7 @@ class Trainer:
         )
         self.settings = settings_of(run, self.ranks.count)
         self.progress = Progress()
+        self._saved = time.monotonic()  # or begun
         run.folder.mkdir(parents=True, exist_ok=True)
         if (run.folder / STATE_FILE).exists():
             self._resume()
@@ -110,7 +111,7 @@ class Trainer:
                 tally, stopped = self._step(batches)
                 bar.step(self.progress)
                 events.step(self.progress.total, tally, self._learning_rate)
-                if stopped or self.progress.total % _SAVE_EVERY == 0:
+                if stopped or time.monotonic() - self._saved > _SAVE_AFTER_S:
                     self._save_state()
                 if stopped:
                     self.ranks.wait()  # until the first has saved: torchrun ends all as soon as one has ended
@@ -227,6 +228,7 @@ class Trainer:
 
     def _save_state(self) -> None:
         """The first process writes it, for all: they share the weights, and the batch norms' statistics are its own."""
+        self._saved = time.monotonic()
         if not self.ranks.is_first:
             return
         self.clock.tick()

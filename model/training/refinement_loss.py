@@ -14,9 +14,12 @@ from model.network.rpn import ScoredAnchors
 from model.training.assignment import pairwise_iou
 from model.training.box_loss import aligned_iou, giou
 from model.training.dataset import Batch
+from model.training.objectness_loss import confident_background
 
 # Faster R-CNN's second stage takes its foreground from this IoU on; boxes below it are not moved.
 _FOREGROUND_IOU = 0.5
+# What lies on nothing annotated: the first stage's bound, for boxes nearer to an object are known to be poor ones.
+_BACKGROUND_IOU = 0.3
 # The second stage's share: its losses are means of about the first stage's size, so neither is weighed down.
 _BOX_WEIGHT = 2.0
 
@@ -68,22 +71,26 @@ def refinement_losses(
     batch: Batch,
     rules: RefinementRules,
     generator: torch.Generator | None = None,
+    ignore_confident: float | None = None,
 ) -> RefinementLosses:
     """Cross-entropy of each box's logit against how much its moved self is worth, and GIoU of the foreground's boxes.
 
     What a box is worth is the share of the ten thresholds of average recall, 0.50 to 0.95, that it reaches, as a
     straight line through that staircase: so that the order of scores is the order in which boxes add to the figure.
     Where nothing is annotated it is 0. No gradient flows through the first boxes.
+
+    ``ignore_confident``: as in `Rules`, boxes that score higher and lie on nothing annotated are not trained on.
     """
     rois = _rois(scored, batch, head.config, rules, generator)
     logits, deltas = head(scored.features, rois.boxes, rois.pictures, rois.logits)
     moved = decode_deltas(deltas.float().detach(), rois.boxes)
     worth = ((aligned_iou(moved, rois.targets) - 0.45) / 0.5).clamp(0, 1)
     foreground = rois.overlaps >= _FOREGROUND_IOU
-    objectness = F.binary_cross_entropy_with_logits(logits.float(), worth, reduction="sum")
+    errors = F.binary_cross_entropy_with_logits(logits.float(), worth, reduction="none")
+    if ignore_confident is not None:
+        errors = errors[~confident_background(logits.float(), rois.overlaps < _BACKGROUND_IOU, ignore_confident)]
     box = giou(deltas.float()[foreground], rois.boxes[foreground], rois.targets[foreground]).sum()
-    count = max(1, len(rois.boxes))
-    return RefinementLosses(objectness / count, _BOX_WEIGHT * box / foreground.sum().clamp(min=1))
+    return RefinementLosses(errors.sum() / max(1, len(errors)), _BOX_WEIGHT * box / foreground.sum().clamp(min=1))
 
 
 @torch.no_grad()

@@ -27,7 +27,9 @@ class ProposalObjective(Objective):
         scored: ScoredAnchors = network(batch.pixels, batch.contents)
         losses = proposal_losses(scored, batch, recipe, generator)
         if isinstance(network, ProposalNetwork) and network.refinement is not None:
-            second = refinement_losses(network.refinement, scored, batch, recipe.refinement, generator)
+            second = refinement_losses(
+                network.refinement, scored, batch, recipe.refinement, generator, recipe.rules.ignore_confident
+            )
             losses |= {"refined_objectness": second.objectness, "refined_box": second.box}
         return losses
 

@@ -126,7 +126,20 @@ def test_a_run_is_not_gone_on_with_as_another(
 
 def test_a_run_from_other_weights_is_another(command: list[str], capsys: pytest.CaptureFixture[str]):
     start = str(folder(command) / LAST_FILE)
-    assert "start is nothing there and sha256:" in fault(capsys, *command, "--from", start)
+    same_rate = ["--learning-rate", "0.001"]
+    assert "start is nothing there and sha256:" in fault(capsys, *command, "--from", start, *same_rate)
+    assert "learning_rate is 0.001 there and 0.0003 here" in fault(capsys, *command, "--from", start)
+
+
+def test_a_fine_tuning_needs_no_more_than_data_and_a_start(
+    command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    start, data = folder(command) / LAST_FILE, command[command.index("--data") + 1]
+    monkeypatch.chdir(tmp_path)
+    quick = ["--epochs", "1", "--limit", "2", "--workers", "0", "--device", "cpu"]
+    assert cli.main(["train", "--from", str(start), "--data", data, *quick]) == 0
+    training = load_checkpoint(tmp_path / "runs" / Path(data).name / LAST_FILE).provenance["training"]
+    assert training["recipe"]["learning_rate"] == 0.0003
 
 
 def test_two_trainings_do_not_write_to_one_folder(command: list[str], capsys: pytest.CaptureFixture[str]):
@@ -195,7 +208,7 @@ def test_a_picture_of_a_name_that_no_file_can_have_is_not_there(tmp_path: Path, 
     name = f"{'a' * 300}.png"
     path.write_text(path.read_text().replace("scene_1.png", name))
     printed = fault(capsys, "train", "--data", str(tmp_path), "--out", str(tmp_path / "out"))
-    assert printed == f"rpn: {path}: its picture {tmp_path / 'images' / name} is not there\n"
+    assert printed == f"rpn: {path}: image 1: its picture {tmp_path / 'images' / name} is not there\n"
 
 
 def test_a_damaged_state_is_said_to_be_damaged(command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]):

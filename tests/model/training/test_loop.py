@@ -233,6 +233,24 @@ def test_a_state_of_another_network_is_refused(
         Trainer(make_run(tiny_config, scenes, tmp_path), show_progress=False)
 
 
+@pytest.mark.parametrize(("after_s", "saved_at"), [(0.0, [1, 2, 3]), (3600.0, [3])])
+def test_a_long_epoch_is_saved_on_the_way(
+    tiny_config: ModelConfig,
+    scenes: list[AnnotatedPicture],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    after_s: float,
+    saved_at: list[int],
+):
+    monkeypatch.setattr(loop, "_SAVE_AFTER_S", after_s)
+    run = make_run(tiny_config, scenes, tmp_path, recipe=replace(RECIPE, epochs=1), validation=[])
+    trainer = Trainer(run, show_progress=False)
+    steps: list[int] = []
+    monkeypatch.setattr(loop, "save_state", lambda *_: steps.append(trainer.progress.total))
+    trainer.train()
+    assert sorted(set(steps)) == saved_at
+
+
 def test_a_loss_that_is_not_finite_ends_the_run(
     tiny_config: ModelConfig, scenes: list[AnnotatedPicture], tmp_path: Path
 ):

@@ -92,6 +92,16 @@ def test_thresholds_that_cross_are_refused_by_name():
         Matcher(foreground_iou=0.5, background_iou=0.8)
 
 
+def test_overlaps_of_a_batch_are_those_of_its_pictures():
+    generator = torch.Generator().manual_seed(0)
+    boxes, anchors = torch.rand(3, 5, 4, generator=generator) * 40, torch.rand(50, 4, generator=generator) * 40
+    for each in (boxes, anchors):
+        each[..., 2:] += each[..., :2]
+    found = pairwise_iou(boxes, anchors)
+    assert torch.equal(found, torch.cat([pairwise_iou(one[None], anchors) for one in boxes]))
+    assert pairwise_iou(boxes[:, :0], anchors).shape == (3, 0, 50)
+
+
 def test_equal_to_torchvision_on_random_boxes():
     generator = torch.Generator().manual_seed(0)
     anchors = torch.rand(400, 4, generator=generator) * 80

@@ -28,11 +28,11 @@ def batch(boxes: list[list[list[float]]], ignored: list[list[float]] | None = No
     )
 
 
-def losses(network: ProposalNetwork, given: Batch) -> RefinementLosses:
+def losses(network: ProposalNetwork, given: Batch, ignore_confident: float | None = None) -> RefinementLosses:
     assert network.refinement is not None
     scored = network(given.pixels, given.contents)
     generator = torch.Generator().manual_seed(0)
-    return refinement_losses(network.refinement, scored, given, RefinementRules(), generator)
+    return refinement_losses(network.refinement, scored, given, RefinementRules(), generator, ignore_confident)
 
 
 BOXES = [[[10.0, 12, 50, 60], [60.0, 20, 90, 44]], [[30.0, 30, 70, 80]]]
@@ -53,6 +53,25 @@ def test_the_second_stage_learns_to_move_and_to_tell_boxes_apart(config: ModelCo
         history.append((found.objectness.item(), found.box.item()))
     assert history[-1][0] < 0.9 * history[0][0]
     assert history[-1][1] < 0.95 * history[0][1]
+
+
+def test_confident_boxes_on_nothing_annotated_may_be_left_out(config: ModelConfig):
+    network = build_network(config)
+    network.eval()
+    assert network.refinement is not None
+    nothing = batch([[[0.0, 0, 1, 1]]])
+    nothing.counts[:] = 0
+    with torch.no_grad():
+        network.refinement.objectness.bias.fill_(9.0)  # sure of every box
+    everything, none = losses(network, nothing), losses(network, nothing, 0.9)
+    assert everything.objectness.item() > 5
+    assert none.objectness.item() == 0
+    none.objectness.backward()
+    given = batch(BOXES)
+    told, spared = losses(network, given), losses(network, given, 0.9)
+    assert 0 < spared.objectness < told.objectness, "those that lie on an object, or near one, are still trained on"
+    assert torch.equal(spared.box, told.box)
+    assert torch.equal(losses(network, given, 0.9999999).objectness, told.objectness), "no score is as high"
 
 
 def test_gradients_reach_the_features_but_not_the_first_stage_s_outputs(config: ModelConfig):
