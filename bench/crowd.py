@@ -8,7 +8,7 @@ from pathlib import Path
 from bench.answers import Agreement, agreement, read_floats
 from bench.load import Plan, run_load
 
-# Enough clients for full batches.
+# More than lanes, or than pictures in a batch: each picture meets others on its way.
 _CLIENTS = 32
 # Answers for each picture, so that it meets other companions each time.
 _TURNS = 8

@@ -29,7 +29,10 @@ _SMALL = ((640, 480), (480, 640))
 
 def main() -> int:
     """Measure part by part."""
-    arguments = build_parser().parse_args()
+    parser = build_parser()
+    arguments = parser.parse_args()
+    if arguments.device == "cpu" and arguments.out is None and not arguments.quick:
+        parser.error("--device cpu wants --quick or --out: the kept results are a GPU's")
     command = said(f"bench/gpu.sh --device {arguments.device}", quick=arguments.quick)
     return run_parts(
         parts(arguments),

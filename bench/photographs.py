@@ -11,16 +11,18 @@ from PIL import Image
 
 _EXAMPLES = Path(__file__).parent.parent / "examples"
 _QUALITY = 88  # about what cameras and phones write
+_SHIFT = 97  # pixels; a prime, so that no grid of blocks or strides falls on itself
 
 
 def photograph(width: int, height: int, *, seed: int = 0) -> Image.Image:
-    """An RGB picture of this size; another ``seed`` begins with another photograph."""
+    """An RGB picture of this size; another ``seed`` begins with another photograph, or at another place in it."""
     files = sorted(_EXAMPLES.glob("*.jpg"))
+    begin = -_SHIFT * (seed // len(files))
     tiles = cycle([Image.open(file).convert("RGB") for file in (*files[seed % len(files) :], *files)])
     sheet = Image.new("RGB", (width, height))
     top = 0
     while top < height:
-        left, row_height = 0, 0
+        left, row_height = begin, 0
         while left < width:
             tile = next(tiles)
             sheet.paste(tile, (left, top))

@@ -11,6 +11,7 @@ from bench.plots import bars, lines
 from bench.rounds import Samples, differences, ratios
 from bench.serving import ALONE, NETWORK, PEER, Effort, Serving, measure
 from bench.table import SPREAD, Table, spread_of
+from service.settings import Settings
 
 _METHOD = (
     "Real JPEGs over HTTP, answers as JSON, each client asking again as soon as it is answered, from a process of its "
@@ -122,6 +123,9 @@ def _ratios(one: Serving, device: str) -> list[tuple[str, Samples, str]]:
         rows.append(("added p50 at 1 client, ms", differences(one.latency(1, "p50_ms"), alone), _ADDED_MS[device]))
     if {32, 128} <= set(one.loads):
         rows.append(("128 clients over 32 clients", ratios(one.served(128), one.served(32)), ">= 0.95"))
+    for clients in sorted({128, 160} & set(one.loads)):
+        seconds = Samples(tuple(ms / 1000 for ms in one.latency(clients, "p99_ms").values))
+        rows.append((f"p99 at {clients} clients, s", seconds, f"<= {Settings().deadline_s:g}, RPN_DEADLINE_S"))
     if 8 in one.loads:
         rows.append(
             ("8 clients over plain torchvision", _over_peer(one, 8), _OVER_PEER.get((device, one.pictures), ""))

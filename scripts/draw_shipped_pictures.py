@@ -28,14 +28,14 @@ def main() -> None:
         draw(model, top_n, f"failures-{model}")
 
 
-def draw(model: str, top_n: int, name: str) -> None:
-    """Ask `rpn propose` for the drawings and lay them side by side."""
+def draw(model: str, top_n: int, name: str, images: Path = _REPOSITORY / "docs" / "images") -> None:
+    """Ask `rpn propose` for the drawings and lay them side by side in the folder of images."""
     with tempfile.TemporaryDirectory() as folder:
         photographs = [str(_REPOSITORY / "examples" / f"{picture}.jpg") for picture in _PICTURES]
         command = [sys.executable, "-m", "service.cli", "propose", *photographs, "-o", folder, "--model", model]
         subprocess.run([*command, "--top-n", str(top_n), "--nms-iou", "0.5"], check=True)
-        drawn = [Image.open(Path(folder) / f"{picture}.png").convert("RGB") for picture in _PICTURES]
-    target = _REPOSITORY / "docs" / "images" / f"{name}.jpg"
+        drawn = [Image.open(Path(folder) / f"{picture}.proposals.png").convert("RGB") for picture in _PICTURES]
+    target = images / f"{name}.jpg"
     target.parent.mkdir(parents=True, exist_ok=True)
     contact_sheet(drawn, len(drawn), _HEIGHT).save(target, quality=88)
 

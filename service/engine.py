@@ -227,7 +227,8 @@ class Engine:
             predictor = self._predictors[name]
             if predictor.draws:
                 return predictor.predict_undrawn(pixels, placements, selections, alone=alone)
-            return predictor.predict(np.stack(pixels), placements, selections, alone=alone)
+            together = pixels[0][None] if len(pixels) == 1 else np.stack(pixels)  # of one no copy
+            return predictor.predict(together, placements, selections, alone=alone)
 
         try:
             found: list[Proposals] = await self._run(lane, work)

@@ -67,6 +67,8 @@ def test_the_answer_shown_is_the_answer_given(server: str):  # noqa: F811
     given = ask(CURLS[0], server)
     # what is shown was computed in int8 with VNNI; otherwise boxes lie a little off
     np.testing.assert_allclose(boxes_of(given), boxes_of(shown), atol=1.0 if has_vnni() else 3.0)
+    scores = [[proposal["score"] for proposal in answer["proposals"]] for answer in (given, shown)]
+    np.testing.assert_allclose(*scores, atol=0.02 if has_vnni() else 0.1)
     for each in (shown, given):
         del each["request_id"], each["timings_ms"], each["proposals"]
     assert given == shown

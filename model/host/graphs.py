@@ -124,8 +124,8 @@ class GraphFolder:
         return self.holds(digest)
 
     def _place(self, digest: str) -> Path:
-        """By all that they depend on: the checkpoint, the code that describes its network, and OpenVINO."""
-        key = f"{digest} {_code()} {_openvino()}"
+        """By all that they depend on: checkpoint, the code that describes its network, OpenVINO, torch (it traces)."""
+        key = f"{digest} {_code()} {_openvino()} {_torch()}"
         return self.folder / f"{_KEPT}{hashlib.sha256(key.encode()).hexdigest()[:32]}"
 
     def _drop_unused(self) -> None:
@@ -185,3 +185,11 @@ def _openvino() -> str:
         import openvino
 
         return str(openvino.__version__)
+
+
+def _torch() -> str:
+    """torch's version, by which networks are traced; never imported for it."""
+    try:
+        return metadata.version("torch")
+    except metadata.PackageNotFoundError:
+        return "unknown"

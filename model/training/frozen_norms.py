@@ -2,7 +2,7 @@
 
 Their scale and offset are still learnt. With fixed statistics a norm is a linear map, which the convolution before it
 can do: no pass over the activations is left, forward or backward. On a CPU, where those passes wait for the memory,
-that makes a training step 1.3 times as fast (docs/training.md).
+that makes a training step 1.25 to 1.3 times as fast (docs/training.md).
 """
 
 from collections.abc import Container

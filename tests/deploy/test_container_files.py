@@ -40,6 +40,11 @@ def test_the_balancer_looks_away_before_the_grace_ends():
     assert int(interval) * int(fall) < int(grace)
 
 
+def test_a_client_that_goes_away_is_told_of():
+    """What it does is tested in test_load_balancer.py, with a HAProxy as new as compose's."""
+    assert found(r"^ +option (abortonclose)$", "deploy/haproxy.cfg")
+
+
 def test_the_balancer_is_more_patient_than_the_service():
     for side in ("client", "server"):
         [timeout] = found(rf"timeout {side} (\d+)s", "deploy/haproxy.cfg")

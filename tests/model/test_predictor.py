@@ -116,7 +116,19 @@ def test_it_says_what_it_is(predictor: Predictor):
     assert (predictor.info.name, predictor.info.version, predictor.device) == ("tiny", "1", "cpu")
     assert predictor.info.digest.startswith("sha256:")
     assert predictor.info.parameters > 1e6
+
+
+def test_warming_up_runs_every_canvas_at_every_size(predictor: Predictor, monkeypatch: pytest.MonkeyPatch):
+    seen: list[tuple[int, ...]] = []
+    propose = predictor._execution.propose
+
+    def watched(pixels, *given, **options):
+        seen.append(pixels.shape)
+        return propose(pixels, *given, **options)
+
+    monkeypatch.setattr(predictor._execution, "propose", watched)
     predictor.warm_up((1, 2))
+    assert seen == [(n, canvas.height, canvas.width, 3) for canvas in predictor.input_rule.canvases for n in (1, 2)]
 
 
 @pytest.mark.parametrize("device", ["tpu", "meta", "cuda:99", "cpu:zero"])

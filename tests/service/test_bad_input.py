@@ -67,6 +67,12 @@ async def test_multipart(name):
         assert service.service.admission.held == 0
 
 
+async def test_the_most_pixels_are_the_setting_s():
+    async with running(max_pixels=80 * 60) as service:
+        assert (await service.propose(picture(1))).status_code == 200
+        check_problem(await service.propose(picture(1, 80, 61)), 413, "too_many_pixels")
+
+
 async def test_body_counted_without_content_length():
     sent = 0
 

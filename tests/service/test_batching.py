@@ -12,7 +12,7 @@ from service.batching import Batcher, BatchLimits, Inference
 from service.engine import Engine
 from service.errors import DeadlineExceeded, DeviceMemoryExceeded, Draining, EngineFailed, InternalError, Overloaded
 from service.settings import ModelSource
-from tests.service.fakes import TALL, WIDE, FakePredictor, size_of, until
+from tests.service.fakes import TALL, WIDE, FakePredictor, picture, running, size_of, until
 
 pytestmark = pytest.mark.anyio
 
@@ -405,3 +405,18 @@ async def test_closing_tells_those_in_hand_too():
         await batcher.close()
         outcomes = await asyncio.gather(*tasks, return_exceptions=True)
         assert [type(outcome) for outcome in outcomes] == [Draining] * 3
+
+
+@pytest.mark.parametrize("limit", [{"max_batch": 2}, {"max_batch_pixels": 2 * WIDE.pixels}])
+async def test_batches_are_as_large_as_the_settings_allow(limit: dict[str, int]):
+    fake = FakePredictor()
+    async with running(fake, **limit) as service:
+        fake.gate.clear()
+        first = asyncio.create_task(service.propose(picture(0)))
+        await until(lambda: len(fake.batches) == 1)
+        rest = [asyncio.create_task(service.propose(picture(seed))) for seed in range(1, 5)]
+        await until(lambda: service.service.batcher(None).waiting == 4)
+        fake.gate.set()
+        answers = await asyncio.gather(first, *rest)
+    assert {answer.status_code for answer in answers} == {200}
+    assert [size for _, size in fake.batches] == [1, 2, 2]

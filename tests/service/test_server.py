@@ -17,8 +17,11 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
+from service import cli, server
+from service.commands import serve as serve_command
 from service.errors import StartupError
 from service.server import listen
+from service.settings import Settings
 from tests.service.fakes import PATIENCE_S, picture, until_now
 
 ROOT = Path(__file__).parents[2]
@@ -170,6 +173,34 @@ sys.exit(cli.main(["serve", "--port", "0"]))
     assert started.returncode == 2
     assert err == "rpn: x.safetensors is damaged\n"
     assert "Traceback" not in out
+
+
+def test_the_settings_reach_the_loader(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    asked: dict[str, object] = {}
+    monkeypatch.setattr(
+        server, "load_predictor", lambda path, device, **how: asked.update(how, path=path, device=device)
+    )
+    settings = Settings(lanes=3, cache_dir=tmp_path, precision="fp32", runtime="torch", device="cpu")
+    server._real_service(settings).engine._load_predictor(Path("x"), "cpu")
+    assert asked == {
+        "path": Path("x"),
+        "device": "cpu",
+        "lanes": 3,
+        "cache": tmp_path,
+        "precision": "fp32",
+        "runtime": "torch",
+    }
+
+
+def test_the_command_line_says_where_to_listen_and_the_settings_how_much_to_log(monkeypatch: pytest.MonkeyPatch):
+    served: list[Settings] = []
+    levels: list[str] = []
+    monkeypatch.setenv("RPN_LOG_LEVEL", "warning")
+    monkeypatch.setattr(server, "serve", served.append)
+    monkeypatch.setattr(serve_command, "configure_logging", levels.append)
+    assert cli.main(["serve", "--host", "::1", "--port", "0"]) == 0
+    assert [(settings.host, settings.port) for settings in served] == [("::1", 0)]
+    assert levels == ["warning"]
 
 
 def test_a_taken_port_is_one_line():

@@ -47,6 +47,8 @@ def test_shipped_name_lies_in_the_weights_package():
         ("RPN_MODELS", "../x", "neither a name"),
         ("RPN_DEADLINE_S", "nan", "RPN_DEADLINE_S=nan"),
         ("RPN_MAX_REQUEST_BYTES", "10", "RPN_MAX_UPLOAD_BYTES"),
+        ("RPN_MAX_HELD_BYTES", "10", "RPN_MAX_HELD_BYTES is smaller than RPN_MAX_REQUEST_BYTES"),
+        ("RPN_KEEP_ALIVE_S", "0", "RPN_KEEP_ALIVE_S=0"),
         ("RPN_LOG_LEVEL", "loud", "RPN_LOG_LEVEL=loud"),
     ],
 )

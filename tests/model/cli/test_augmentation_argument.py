@@ -19,6 +19,8 @@ def test_what_is_not_given_is_as_ever():
     assert augmentation_of("--zoom-out", "0") == AugmentationConfig(zoom_out=0)
     assert augmentation_of("--crop", "1") == AugmentationConfig(crop=1)
     assert augmentation_of("--crop", "1", "--zoom-out", "0") == AugmentationConfig(crop=1, zoom_out=0)
+    several = augmentation_of("--flip", "0.1", "--colour", "0.2", "--mosaic", "1")
+    assert several == AugmentationConfig(flip=0.1, colour=0.2, mosaic=1.0)
     assert augmentation_of("--scale-jitter", "0.1", "2") == AugmentationConfig(scale_jitter=(0.1, 2.0))
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torchvision.models import detection
 
 from model.checkpoints.checkpoint import file_sha256, load_checkpoint, save_checkpoint
 from model.evaluation import quantization
@@ -77,6 +78,29 @@ def test_eval_measures_the_precision_that_a_service_would_compute_in(run: Path, 
         figures[precision] = json.loads(out.read_text())
     assert figures["fp32"] != figures["bf16"]
     assert figures["fp32"]["AR@1000"] == pytest.approx(figures["bf16"]["AR@1000"], abs=0.1)
+
+
+def test_eval_takes_pictures_from_elsewhere_and_another_nms(run: Path, data: Path, tmp_path: Path):
+    (tmp_path / "val.json").write_bytes((data / "val.json").read_bytes())
+    elsewhere = ["--data", str(tmp_path / "val.json"), "--images", str(data / "images")]
+    assert cli.main(["data", "check", *elsewhere[1:]]) == 0
+    figures = []
+    for number, options in enumerate((["--data", str(data / "val.json")], elsewhere, [*elsewhere, "--nms-iou", "0.1"])):
+        out = tmp_path / f"{number}.json"
+        command = ["eval", str(run / "best.safetensors"), "--device", "cpu", "--json", str(out), *options]
+        assert cli.main(command) == 0
+        figures.append(json.loads(out.read_text()))
+    as_it_lies, moved, strict = figures
+    assert moved == as_it_lies
+    assert strict["AR@1000"] < moved["AR@1000"]
+
+
+def test_an_import_can_be_told_the_epsilon_of_its_norms(tmp_path: Path):
+    network = detection.fasterrcnn_resnet50_fpn(weights=None, weights_backbone=None)
+    torch.save(network.state_dict(), tmp_path / "detector.pth")
+    command = ["weights", "import", str(tmp_path / "detector.pth"), "--out", str(tmp_path / "peer.safetensors")]
+    assert cli.main([*command, "--norm-eps", "0"]) == 0
+    assert load_checkpoint(tmp_path / "peer.safetensors").config.backbone.norm_eps == 0.0
 
 
 def test_eval_writes_a_report_with_the_runs_own_losses(

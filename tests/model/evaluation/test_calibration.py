@@ -86,7 +86,12 @@ def test_where_the_bands_say_all_the_curve_rises_beyond_them_too():
 def test_scores_that_tell_without_fault_or_hardly_differ_still_give_a_finite_curve():
     scores = np.array([0.1, 0.2, 0.8, 0.9] * 50, dtype=np.float32)
     for given in (scores, np.float32(0.3) + scores / 1e5, scores * 0, scores * 0 + 1):
-        fit_curve(Coverage(given, scores > 0.5, np.arange(200) % 7, np.arange(200)))
+        curve = fit_curve(Coverage(given, scores > 0.5, np.arange(200) % 7, np.arange(200)))
+        assert curve is not None or given is not scores
+        if curve is not None:
+            told = _by_curve(given, curve)
+            assert np.isfinite(told).all()
+            assert ((told >= 0) & (told <= 1)).all()
 
 
 def test_nothing_to_learn_from_is_no_calibration():

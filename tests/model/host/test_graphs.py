@@ -53,17 +53,15 @@ def test_what_is_found_computes_as_what_was_kept(cascade: ModelConfig, converted
     )
 
 
-def test_another_checkpoint_other_code_or_another_openvino_finds_nothing(
-    converted: Graphs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("part", ["_code", "_openvino", "_torch"])
+def test_another_checkpoint_other_code_or_another_version_finds_nothing(
+    converted: Graphs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: str
 ):
     folder = GraphFolder(tmp_path)
     folder.keep("sha256:1", converted)
     assert folder.find("sha256:2") is None
     with monkeypatch.context() as patch:
-        patch.setattr(graphs, "_code", lambda: "other")
-        assert folder.find("sha256:1") is None
-    with monkeypatch.context() as patch:
-        patch.setattr(graphs, "_openvino", lambda: "0")
+        patch.setattr(graphs, part, lambda: "other")
         assert folder.find("sha256:1") is None
     assert folder.find("sha256:1") is not None
 

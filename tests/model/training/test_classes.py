@@ -52,7 +52,10 @@ def test_a_box_that_is_dropped_takes_its_class_with_it(tmp_path: Path):
 
 def test_what_has_no_classes_is_named(pictures: list[AnnotatedPicture], tmp_path: Path):
     agnostic = read_annotations(write_coco(tmp_path / "agnostic", "train", range(2)))
-    with pytest.raises(DataError, match=r"scene_0\.png: its box 1, of those to learn from, has no class, which a detector is trained on"):
+    with pytest.raises(
+        DataError,
+        match=r"scene_0\.png: its box 1, of those to learn from, has no class, which a detector is trained on",
+    ):
         class_names(agnostic)
     with pytest.raises(DataError, match="the 0 training pictures have no box"):
         class_names([])

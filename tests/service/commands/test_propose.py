@@ -8,12 +8,21 @@ import pytest
 from PIL import Image
 
 from service import app, cli
+from service.settings import shipped_checkpoint
 from tests.service.fakes import FakePredictor, picture
 
 
 @pytest.fixture(autouse=True)
-def _fake(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(app, "load_predictor", lambda path, device, precision, runtime, cache: FakePredictor())
+def loaded(monkeypatch: pytest.MonkeyPatch) -> list[tuple[object, ...]]:
+    """What was loaded, and how: path, device, precision, runtime, cache."""
+    asked: list[tuple[object, ...]] = []
+
+    def load(path, device, precision, runtime, cache):
+        asked.append((path, device, precision, runtime, cache))
+        return FakePredictor()
+
+    monkeypatch.setattr(app, "load_predictor", load)
+    return asked
 
 
 @pytest.fixture
@@ -38,6 +47,35 @@ def test_json_is_the_services_own_answer(photograph: Path, tmp_path: Path):
     assert answer["picture"] == str(photograph)
     assert answer["image"] == {"width": 80, "height": 60, "exif_orientation": 1}
     assert (answer["count"], answer["box_format"], answer["truncated"]) == (7, "cxcywh", True)
+
+
+def test_the_model_and_the_settings_reach_the_loader(
+    photograph: Path, tmp_path: Path, loaded: list[tuple[object, ...]], monkeypatch: pytest.MonkeyPatch
+):
+    for name, value in (
+        ("DEVICE", "cuda:1"),
+        ("PRECISION", "bf16"),
+        ("RUNTIME", "torch"),
+        ("CACHE_DIR", str(tmp_path)),
+    ):
+        monkeypatch.setenv(f"RPN_{name}", value)
+    for model in ([], ["--model", "face"], ["--model", "mine=/x.safetensors"]):
+        assert cli.main(["propose", str(photograph), "-o", str(tmp_path / "out.json"), *model]) == 0
+    assert [path for path, *_ in loaded] == [
+        shipped_checkpoint("general"),
+        shipped_checkpoint("face"),
+        Path("/x.safetensors"),
+    ]
+    assert {tuple(how) for _, *how in loaded} == {("cuda:1", "bf16", "torch", tmp_path)}
+
+
+def test_boxes_can_be_shares_of_the_picture_and_low_ones_left_out(photograph: Path, tmp_path: Path):
+    out = tmp_path / "boxes.json"
+    assert cli.main(["propose", str(photograph), "-o", str(out), "--normalized", "--score-threshold", "0.9"]) == 0
+    proposals = json.loads(out.read_text())["proposals"]
+    assert 0 < len(proposals) < 300
+    assert all(proposal["score"] >= 0.9 for proposal in proposals)
+    assert all(0 <= side <= 1 for proposal in proposals for side in proposal["box"])
 
 
 def test_a_drawing_is_the_picture_with_boxes_on_it(photograph: Path, tmp_path: Path):
