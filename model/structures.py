@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 FloatArray = npt.NDArray[np.float32]
 LabelArray = npt.NDArray[np.int64]
+BoolArray = npt.NDArray[np.bool_]
 PixelArray = npt.NDArray[np.uint8]
 
 

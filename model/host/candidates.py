@@ -14,8 +14,7 @@ from model.host.anchors import LevelAnchors
 from model.host.box_planes import decode_planes
 from model.host.ordering import IndexArray, partitioned
 from model.host.scored import RefinedBoxes, ScoredAnchors
-from model.host.suppression import BoolArray
-from model.structures import FloatArray
+from model.structures import BoolArray, FloatArray
 
 _NEVER = -np.inf  # the logit of an anchor that does not compete
 

@@ -13,8 +13,8 @@ from model.config import OverlapPenalty, SelectionConfig
 from model.host.candidates import Candidates, anchor_candidates, refined_candidates
 from model.host.ordering import IndexArray, falling
 from model.host.scored import RefinedBoxes, ScoredAnchors
-from model.host.suppression import BoolArray, Suppress, suppress
-from model.structures import FloatArray, Proposals, Selection
+from model.host.suppression import Suppress, suppress
+from model.structures import BoolArray, FloatArray, Proposals, Selection
 
 # The network's scores as one caller is served them.
 _Served = Callable[[FloatArray], FloatArray]

@@ -13,12 +13,9 @@ from functools import lru_cache
 from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 
 from model.host.ordering import IndexArray
 from model.structures import FloatArray
-
-BoolArray = npt.NDArray[np.bool_]
 
 # Boxes are taken in turns, highest first, the first one of so many boxes for each scene: where boxes crowd, its
 # survivors suppress most of the others before these are paired with each other. A turn's pairs grow by its square, so
