@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Generic, TypeVar
 
 import numpy as np
 import torch
@@ -48,12 +49,33 @@ from model.precision import choose_precision
 from model.predictor import Predictor
 from model.structures import ImageSize, PixelArray, Placement, Selection
 
+T = TypeVar("T")
+
 # The matrices whose product is the floor: large enough to leave the caches, small enough for a second; a GPU needs
 # larger ones to be filled.
 _MATRIX = {"cpu": 2048, "cuda": 8192}
-# Of several goes the mean: on a GPU enough for the clocks to rise, and of the floor on any device, or it would be the
-# rate of a processor that has just woken. A side that takes tenths of a second a go makes fewer.
+# Of several goes the mean: on a GPU enough for the clocks to rise, and with --loop on any device, or what takes a
+# millisecond would tell of a processor that has just woken. A side that takes tenths of a second a go makes fewer.
 _SEVERAL, _SECONDS = 10, 0.3
+
+
+class Following(Generic[T]):
+    """What follows something else, which is not timed: done anew before each go, so that caches are as it leaves them,
+    or ``once``, for a loop of the rest alone."""
+
+    def __init__(self, first: Callable[[], T], then: Callable[[T], object], *, once: bool) -> None:
+        self._first, self._then, self._once = first, then, once
+        self._given: T | None = None
+
+    def prepare(self) -> None:
+        """Do what comes first."""
+        if self._given is None or not self._once:
+            self._given = self._first()
+
+    def __call__(self) -> object:
+        """What follows."""
+        assert self._given is not None
+        return self._then(self._given)
 
 
 def torchvision_side(arguments: argparse.Namespace) -> tuple[Go, Facts]:
@@ -102,13 +124,13 @@ def torchvision_after(arguments: argparse.Namespace) -> tuple[Go, Facts]:
     peer = load_peer(arguments.network, arguments.weights).to(arguments.device)
     transform, backbone, rpn = parts(peer)
     images, _ = transform([pil_to_tensor(picture).to(arguments.device) / 255 for picture in _pictures(arguments.batch)])
-    features = list(backbone(images.tensors).values())
-    logits, deltas = rpn.get_submodule("head")(features)
+    head = rpn.get_submodule("head")
 
-    def after() -> object:
-        return filter_proposals(rpn, images, features, logits, deltas)
+    def network() -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
+        features = list(backbone(images.tensors).values())
+        return features, *head(features)
 
-    return after, {}
+    return Following(network, lambda scored: filter_proposals(rpn, images, *scored), once=arguments.loop), {}
 
 
 def our_after(arguments: argparse.Namespace) -> tuple[Go, Facts]:
@@ -117,14 +139,17 @@ def our_after(arguments: argparse.Namespace) -> tuple[Go, Facts]:
     checkpoint = load_checkpoint(arguments.weights)
     network = restore_network(checkpoint, arguments.weights).to(arguments.device)
     pixels, contents = _on_canvas(checkpoint.config.input, arguments)
-    scored = network(pixels, contents)
     config = checkpoint.config.selection
     selections = [Selection(top_n=config.post_nms_top_n)] * arguments.batch
     if arguments.device != "cpu":
-        return _after_on_device(scored, contents, config, selections), {}
-    arrays, sizes = on_host(scored), contents.numpy()
+        return _after_on_device(network(pixels, contents), contents, config, selections), {}
+    sizes = contents.numpy()
     nms = fastest_nms(Share(default_threads())) if find_spec("openvino") else suppress
-    return lambda: selection.select_proposals(arrays, sizes, config, selections, nms=nms), {}
+    return Following(
+        lambda: on_host(network(pixels, contents)),
+        lambda scored: selection.select_proposals(scored, sizes, config, selections, nms=nms),
+        once=arguments.loop,
+    ), {}
 
 
 def _after_on_device(
@@ -224,6 +249,7 @@ def main() -> None:
     parser.add_argument("--precision", default="fp32")
     parser.add_argument("--runtime", default="auto")
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--loop", action="store_true", help="the mean of several goes, on any device")
     parser.add_argument("--pictures", type=Path, help="a folder of JPEGs, for the sides that decode")
     arguments = parser.parse_args()
     go, facts = SIDES[arguments.side](arguments)
@@ -232,7 +258,7 @@ def main() -> None:
             print(json.dumps(facts), flush=True)
             continue
         # a rotation goes on by one batch at a time, or some pictures would weigh more than others
-        once = "goes" in facts or (arguments.device == "cpu" and arguments.side != "floor")
+        once = "goes" in facts or (arguments.device == "cpu" and not arguments.loop)
         goes = 1 if once else _SEVERAL
         print(timed(go, arguments.device, goes), flush=True)
 
@@ -243,15 +269,24 @@ def timed(go: Go, device: str, goes: int) -> float:
     Of several the mean, each to its end, after one that is not timed: what has idled is slow to wake.
     """
     if goes > 1:
-        _finish(go, device)
-    started, made = time.perf_counter(), 0
-    while made < goes and time.perf_counter() - started < _SECONDS:
-        _finish(go, device)
+        _seconds(go, device)
+    total, made = 0.0, 0
+    while made < goes and total < _SECONDS:
+        total += _seconds(go, device)
         made += 1
-    return (time.perf_counter() - started) * 1000 / made
+    return total * 1000 / made
 
 
-def _finish(go: Go, device: str) -> None:
+def _seconds(go: Go, device: str) -> float:
+    if isinstance(go, Following):
+        go.prepare()
+        _wait_for(device)
+    started = time.perf_counter()
     go()
+    _wait_for(device)
+    return time.perf_counter() - started
+
+
+def _wait_for(device: str) -> None:
     if device != "cpu":
         torch.cuda.synchronize()

@@ -144,6 +144,8 @@ def _highest(values: FloatArray, top_n: int) -> IndexArray:
     """The places (N, k) of each row's highest values (N, R), in no order; NaN counts as highest, or is left out."""
     total = values.shape[1]
     count = min(top_n, total)
+    if count == total:
+        return np.broadcast_to(np.arange(total), values.shape)
     if total > _MANY:
         return np.stack([_highest_of_many(row, count) for row in values])
     return partitioned(values, total - count)[:, total - count :]

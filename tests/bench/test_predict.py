@@ -36,11 +36,14 @@ def test_the_table_compares_each_with_its_own_peer():
         "ours, fp32": Samples((10.0,)),
         "torchvision, after the network": Samples((4.0,)),
         "ours, after the network": Samples((2.0,)),
+        "torchvision, after the network, right behind it": Samples((9.0,)),
+        "ours, after the network, right behind it": Samples((3.0,)),
         "floor, fp32": Samples((50.0,)),
     }
     text = str(table([Comparison("mobilenet", 1, samples, network_work=1e9, product_work=1e10)]))
     assert "| mobilenet, batch 1 | ours, fp32 | 10.0 (10.0 - 10.0) | 3.00 (3.00 - 3.00) | 0.50 (0.50 - 0.50) |" in text
     assert "| ours, after the network | 2.0 (2.0 - 2.0) | 2.00 (2.00 - 2.00) |  |" in text
+    assert "| ours, after the network, right behind it | 3.0 (3.0 - 3.0) | 3.00 (3.00 - 3.00) |  |" in text
     assert "matrix product's rate | 5.0 (5.0 - 5.0) |  |  |" in text
 
 
