@@ -27,7 +27,7 @@ def run(weights: dict[str, Path], batches: Sequence[int], *, device: str, rounds
 
 def measure(network: str, weights: Path, batches: Sequence[int], device: str, rounds: int) -> list[tuple[str, ...]]:
     """A row for each batch size of one network."""
-    sides = {_PRODUCT: ("floor", str(weights), "--batch", "1", "--loop")}
+    sides: dict[str, tuple[str, ...]] = {_PRODUCT: ("floor", str(weights), "--batch", "1", "--loop")}
     sides |= {str(batch): ("backbone", str(weights), "--batch", str(batch)) for batch in batches}
     with started(sides, network, "--device", device, "--precision", "auto") as running:
         work = {name: side.facts["network"] for name, side in running.items()}

@@ -145,7 +145,8 @@ def _highest(values: FloatArray, top_n: int) -> IndexArray:
     total = values.shape[1]
     count = min(top_n, total)
     if count == total:
-        return np.broadcast_to(np.arange(total), values.shape)
+        whole: IndexArray = np.broadcast_to(np.arange(total), values.shape)
+        return whole
     if total > _MANY:
         return np.stack([_highest_of_many(row, count) for row in values])
     return partitioned(values, total - count)[:, total - count :]
