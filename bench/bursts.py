@@ -9,10 +9,11 @@ from bench.side import Side
 
 @dataclass(frozen=True, slots=True)
 class Burst:
-    """Pictures a second, and the median of a go in milliseconds (a go is a batch)."""
+    """Pictures a second, and the median of a go in milliseconds (a go is a batch): of all, and by its turn."""
 
     rate: float
     p50_ms: float
+    by_turn_ms: tuple[float, ...] = ()
 
 
 def burst(side: Side, seconds: float) -> Burst:
@@ -22,4 +23,8 @@ def burst(side: Side, seconds: float) -> Burst:
     end = time.monotonic() + seconds
     while not taken or time.monotonic() < end:
         taken += [side.measure() for _ in range(goes)]
-    return Burst(rate=len(taken) / goes * pictures / (sum(taken) / 1000), p50_ms=percentile(taken, 0.5))
+    return Burst(
+        rate=len(taken) / goes * pictures / (sum(taken) / 1000),
+        p50_ms=percentile(taken, 0.5),
+        by_turn_ms=tuple(percentile(taken[turn::goes], 0.5) for turn in range(goes)),
+    )

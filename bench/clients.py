@@ -9,7 +9,7 @@ import json
 import sys
 import time
 import zlib
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import asdict, dataclass, field
 from itertools import cycle
 from pathlib import Path
@@ -38,6 +38,7 @@ class Tally:
     bytes_sent: int = 0
     bytes_received: int = 0
     latencies_ms: list[float] = field(default_factory=list)
+    by_picture_ms: defaultdict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     over: asyncio.Event = field(default_factory=asyncio.Event)
     asked_since: float = field(default_factory=time.perf_counter)
     _completed: int = 0
@@ -50,13 +51,14 @@ class Tally:
         if not self.plan.untimed:
             self._start(time.perf_counter())
 
-    def answered(self, answer: Answer, started: float) -> None:
+    def answered(self, picture: str, answer: Answer, started: float) -> None:
         """A request of ``started`` (on the performance counter) has its whole answer."""
         now = time.perf_counter()
         self.statuses[str(answer.head.status)] += 1
         self.bytes_received += len(answer.body)
         if self._began is not None and not self.over.is_set() and answer.head.status == _OK:
             self.latencies_ms.append((now - started) * 1000)
+            self.by_picture_ms[picture].append(self.latencies_ms[-1])
             self._last = now
         self._complete(now)
 
@@ -82,6 +84,7 @@ class Tally:
             bytes_received=self.bytes_received,
             cpu_s=time.process_time(),
             wall_s=time.perf_counter() - self.asked_since,
+            by_picture_ms={picture: percentile(taken, 0.5) for picture, taken in self.by_picture_ms.items()},
         )
 
     def _start(self, now: float) -> None:
@@ -152,7 +155,7 @@ class Client:
             self._tally.broke()
             self._leave()
             return _PAUSE_S
-        self._tally.answered(answer, started)
+        self._tally.answered(picture, answer, started)
         if answer.head.status == _REFUSED:
             return _RETRY_S if answer.head.retry_after is None else answer.head.retry_after
         self._keep(picture, answer)

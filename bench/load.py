@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 _REPOSITORY = Path(__file__).parent.parent
@@ -44,7 +44,8 @@ class Plan:
 @dataclass(frozen=True, slots=True)
 class Load:
     """What came of it: ``rate`` in answers a second; percentiles of the time from a request's first byte to its
-    answer's last, in milliseconds, of the timed requests that were answered with proposals.
+    answer's last, in milliseconds, of the timed requests that were answered with proposals; ``by_picture_ms``: the
+    median of each one's own.
 
     ``statuses`` and ``broken`` (no whole answer) count every request from the first to the last; ``cpu_s`` is what the
     load's own process took of a processor in ``wall_s``.
@@ -62,6 +63,7 @@ class Load:
     bytes_received: int
     cpu_s: float
     wall_s: float
+    by_picture_ms: dict[str, float] = field(default_factory=dict)
 
     @property
     def refused(self) -> int:

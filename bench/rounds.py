@@ -37,11 +37,6 @@ def ratios(upper: Samples, lower: Samples) -> Samples:
     return Samples(tuple(a / b for a, b in zip(upper.values, lower.values, strict=True)))
 
 
-def differences(longer: Samples, shorter: Samples) -> Samples:
-    """One less the other, round by round."""
-    return Samples(tuple(a - b for a, b in zip(longer.values, shorter.values, strict=True)))
-
-
 def take_turns(contenders: Mapping[str, Contender], *, rounds: int, warm_up: int = 3) -> dict[str, Samples]:
     """Each contender's samples; the first ``warm_up`` rounds are not counted."""
     taken: dict[str, list[float]] = {name: [] for name in contenders}

@@ -1,6 +1,7 @@
 """Measuring the service over HTTP in turns with what the same pictures take in a plain loop in process."""
 
 import contextlib
+import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,13 +34,15 @@ class Effort:
 
 @dataclass(frozen=True, slots=True)
 class Serving:
-    """One set of pictures: every round's bursts in process by side, and loads by their number of clients."""
+    """One set of pictures, by their names: every round's bursts in process by side, and loads by their number of
+    clients."""
 
     pictures: str
     in_process: Mapping[str, Sequence[Burst]]
     loads: Mapping[int, Sequence[Load]]
     agreement: Agreement
     compared: int
+    names: tuple[str, ...]
 
     @property
     def ceiling(self) -> Samples:
@@ -57,6 +60,21 @@ class Serving:
     def latency(self, clients: int, name: str) -> Samples:
         """A percentile over HTTP (``p50_ms``, ``p90_ms``, ``p99_ms``), round by round."""
         return Samples(tuple(getattr(load, name) for load in self.loads[clients]))
+
+    @property
+    def added(self) -> Samples:
+        """How much longer a lone client waits than decode + predict take, in milliseconds, round by round: each picture
+        beside itself, and of these the median."""
+        return Samples(
+            tuple(
+                statistics.median(
+                    load.by_picture_ms[name] - ms
+                    for name, ms in zip(self.names, burst.by_turn_ms, strict=True)
+                    if name in load.by_picture_ms
+                )
+                for load, burst in zip(self.loads[1], self.in_process[ALONE], strict=True)
+            )
+        )
 
 
 @contextlib.contextmanager
@@ -95,4 +113,4 @@ def measure(
                 in_process[side_name].append(burst(side, effort.seconds))
             for clients, taken in loads.items():
                 taken.append(run_load(Plan(addresses, sent, clients, seconds=effort.seconds)))
-    return Serving(name, in_process, loads, same, compared)
+    return Serving(name, in_process, loads, same, compared, tuple(picture.stem for picture in pictures))

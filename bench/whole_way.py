@@ -82,7 +82,9 @@ def decode_alone(arguments: argparse.Namespace) -> tuple[Go, Facts]:
 
 
 def batches(pictures: Sequence[bytes], rule: InputRule, size: int) -> list[list[bytes]]:
-    """The pictures in batches of one canvas and at most this size; each picture in one of them."""
+    """The pictures in batches of one canvas and at most this size; each in one of them, one by one in their order."""
+    if size == 1:
+        return [[data] for data in pictures]
     groups: dict[Canvas, list[bytes]] = {}
     for data in pictures:
         groups.setdefault(rule.place(_size(data)).canvas, []).append(data)

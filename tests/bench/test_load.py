@@ -33,6 +33,8 @@ def test_every_answer_is_counted_and_only_those_after_the_warm_up_are_timed(pict
     assert found.bytes_received == 2 * len(server.asked)
     assert found.bytes_sent > 100_000 * len(server.asked)
     assert 0 < found.p50_ms <= found.p90_ms <= found.p99_ms
+    assert found.by_picture_ms.keys() == {"a", "b", "c"}
+    assert all(0 < ms <= found.p99_ms for ms in found.by_picture_ms.values())
     assert found.rate * found.seconds == pytest.approx(20)
     assert found.refused == found.broken == 0
 
