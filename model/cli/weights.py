@@ -33,6 +33,7 @@ from model.host.graphs import chosen_cache
 from model.network.network import build_network
 from model.predictor import Predictor
 from model.preparation import prepare
+from model.structures import Proposals
 from model.training.annotations import AnnotatedPicture, read_annotations
 
 # Between these thresholds of NMS lies what callers ask for; what a score means depends on it (`model.calibration`).
@@ -142,11 +143,11 @@ def run_release(arguments: argparse.Namespace) -> int:
     pictures = read_annotations(arguments.data)
     device = choose_device(arguments.device)
     place = about.pop("measured_on", short_path(arguments.data))
-    figures, recall, calibration = _measure(halved, arguments.file, pictures, device)
+    figures, recall, coverage, calibration = _measure(halved, arguments.file, pictures, device)
     metrics = {place: figures}
     try:
         halved, integers = quantized(halved, arguments.file, pictures, device, recall)
-        metrics = with_integers(metrics, place, integers)
+        metrics = with_integers(metrics, place, _figures_of_integers(integers, pictures, coverage, calibration))
     except (MissingExtra, DataError) as error:
         print(f"not for int8: {error}", file=sys.stderr)  # noqa: T201 - a command's answer
     metrics[f"{place}, the same network before training"] = _measure_untrained(halved, pictures, device)
@@ -213,8 +214,8 @@ def _halved(checkpoint: Checkpoint) -> dict[str, torch.Tensor]:
 
 def _measure(
     checkpoint: Checkpoint, path: Path, pictures: list[AnnotatedPicture], device: torch.device
-) -> tuple[dict[str, Any], Recall, Calibration | None]:
-    """Its figures, its recall alone, and the calibration fitted on the same pictures.
+) -> tuple[dict[str, Any], Recall, Coverage, Calibration | None]:
+    """Its figures, its recall alone, what its proposals cover, and the calibration fitted on the same pictures.
 
     The ECE after it is the cross-fitted one: no picture is judged by a curve that has seen it. That of another NMS than
     the model's own is named by its threshold.
@@ -234,7 +235,22 @@ def _measure(
         else:
             figures |= {f"{name}/nms{iou:g}": error for name, error in errors.items()}
     calibration = fit_calibration(coverages)
-    return {n: f for n, f in figures.items() if calibration is not None or "ECE" not in n}, recalls[own], calibration
+    told = {n: f for n, f in figures.items() if calibration is not None or "ECE" not in n}
+    return told, recalls[own], coverages[own], calibration
+
+
+def _figures_of_integers(
+    proposals: list[Proposals],
+    pictures: list[AnnotatedPicture],
+    floats: Coverage,
+    calibration: Calibration | None,
+) -> dict[str, float]:
+    """Recall, and how far scores are off that are calibrated as those of the network in ``floats``."""
+    figures = recall_of(proposals, pictures).to_dict()
+    if calibration is None:
+        return figures
+    coverage = measure_coverage(proposals, pictures)
+    return figures | error_figures(coverage, cross_fitted(coverage, learnt_from=floats))
 
 
 def _measure_untrained(

@@ -12,7 +12,7 @@ from model.cli.data_argument import ONE_SPLIT, short_path
 from model.cli.target_argument import check_targets
 from model.device import choose_device
 from model.errors import ConfigError, DataError
-from model.evaluation.evaluate import evaluate
+from model.evaluation.evaluate import evaluate, recall_of
 from model.evaluation.quantization import MOST_LOST, check_measurable, quantized, with_integers
 from model.evaluation.recall_table import recall_table
 from model.predictor import Predictor
@@ -62,9 +62,10 @@ def run_quantize(arguments: argparse.Namespace) -> int:
     network = restore_network(checkpoint, arguments.file)
     floats = evaluate(Predictor.of(network, replace(checkpoint, calibration=None), device), pictures)
     made, integers = quantized(checkpoint, arguments.file, pictures, device, floats, arguments.most_lost)
-    metrics = with_integers(checkpoint.metrics, short_path(arguments.data), integers)
+    recall = recall_of(integers, pictures)
+    metrics = with_integers(checkpoint.metrics, short_path(arguments.data), recall.to_dict())
     provenance = {**checkpoint.provenance, "quantized_by": command_line()}
     digest = save_checkpoint(replace(made, metrics=metrics, provenance=provenance), arguments.out)
-    lines = (f"{arguments.out}: {digest}", recall_table({"fp32": floats, "int8": integers}))
+    lines = (f"{arguments.out}: {digest}", recall_table({"fp32": floats, "int8": recall}))
     print("\n".join(lines))  # noqa: T201 - a command's answer
     return 0

@@ -112,12 +112,17 @@ def _by_curve(scores: npt.NDArray[np.float32], curve: Curve | None) -> npt.NDArr
     return calibrated(scores, None if curve is None else Calibration((curve,)), 1.0)
 
 
-def cross_fitted(coverage: Coverage) -> npt.NDArray[np.float32]:
-    """Calibrated scores (M,), each by a curve fitted without its own picture: what to expect on other pictures."""
+def cross_fitted(coverage: Coverage, learnt_from: Coverage | None = None) -> npt.NDArray[np.float32]:
+    """Calibrated scores (M,), each by a curve fitted without its own picture: what to expect on other pictures.
+
+    ``learnt_from``: proposals on the same pictures that curves are fitted to, if not to these, as where the network is
+    served in another arithmetic.
+    """
+    source = coverage if learnt_from is None else learnt_from
     scores = coverage.scores.copy()
     folds = coverage.pictures % _FOLDS
     for fold in range(_FOLDS):
-        curve = fit_curve(coverage.where(folds != fold))
+        curve = fit_curve(source.where(source.pictures % _FOLDS != fold))
         scores[folds == fold] = _by_curve(coverage.scores[folds == fold], curve)
     return scores
 

@@ -11,11 +11,12 @@ import torch
 from model.checkpoints.checkpoint import Checkpoint
 from model.checkpoints.restore import restore_network
 from model.errors import ConfigError, DataError, MissingExtra
-from model.evaluation.evaluate import evaluate, propose
+from model.evaluation.evaluate import propose, recall_of
 from model.evaluation.recall import Recall
 from model.network.input_ranges import recorded_ranges
 from model.predictor import Predictor
 from model.quantization import Quantization
+from model.structures import Proposals
 from model.training.annotations import AnnotatedPicture
 
 # Enough to say how far values reach on a usual one.
@@ -33,8 +34,8 @@ def quantized(
     device: torch.device,
     floats: Recall,
     most_lost: float = MOST_LOST,
-) -> tuple[Checkpoint, Recall]:
-    """The checkpoint with its ranges, and the recall that it has in integers; ``floats``: what it has without.
+) -> tuple[Checkpoint, list[Proposals]]:
+    """The checkpoint with its ranges, and its proposals in integers; ``floats``: the recall that it has without.
 
     ``device``: where the ranges are measured; integers are computed on this CPU.
 
@@ -47,8 +48,8 @@ def quantized(
         ranges = measure_ranges(checkpoint, path, pictures, device)
     except ConfigError as error:
         raise DataError(f"{path}: {error}") from error
-    integers = measure_integers(checkpoint, path, pictures, ranges)
-    lost = loss(floats, integers)
+    integers = propose_in_integers(checkpoint, path, pictures, ranges)
+    lost = loss(floats, recall_of(integers, pictures))
     if lost > most_lost:
         raise DataError(f"{path}: in int8 it loses {lost:.4f} of AR@100 or AR@1000, more than {most_lost:g}")
     return replace(checkpoint, quantization=ranges), integers
@@ -82,10 +83,10 @@ def measure_ranges(
     return ranges.quantization()
 
 
-def measure_integers(
+def propose_in_integers(
     checkpoint: Checkpoint, path: Path, pictures: Sequence[AnnotatedPicture], quantization: Quantization
-) -> Recall:
-    """The recall of the network as OpenVINO computes it in 8-bit integers, on this CPU."""
+) -> list[Proposals]:
+    """The proposals of the network as OpenVINO computes it in 8-bit integers, on this CPU, with its own scores."""
     from model.network.openvino_graphs import convert
     from model.network.quantized_graph import quantize
     from model.openvino_execution import OpenVINOExecution
@@ -93,7 +94,7 @@ def measure_integers(
     graphs = convert(restore_network(checkpoint, path))
     integers = quantize(graphs, quantization)
     execution = OpenVINOExecution(checkpoint.config, integers, "int8", 1, None)
-    return evaluate(Predictor(execution, replace(checkpoint, calibration=None), "cpu"), pictures)
+    return propose(Predictor(execution, replace(checkpoint, calibration=None), "cpu"), pictures)
 
 
 def loss(floats: Recall, integers: Recall) -> float:
@@ -101,7 +102,7 @@ def loss(floats: Recall, integers: Recall) -> float:
     return round(max(floats.average(budget) - integers.average(budget) for budget in _BUDGETS), 4)
 
 
-def with_integers(metrics: Mapping[str, Any], place: str, integers: Recall) -> dict[str, Any]:
-    """A checkpoint's metrics with what integers reach on a data set, and without what they reached before."""
+def with_integers(metrics: Mapping[str, Any], place: str, figures: Mapping[str, float]) -> dict[str, Any]:
+    """A checkpoint's metrics with those of integers on a data set, and without what they had before."""
     others = {name: figures for name, figures in metrics.items() if not name.endswith(_IN_INTEGERS)}
-    return {**others, f"{place}{_IN_INTEGERS}": integers.to_dict()}
+    return {**others, f"{place}{_IN_INTEGERS}": dict(figures)}

@@ -212,7 +212,10 @@ def test_a_release_is_halved_measured_and_carded(
     command = ["eval", str(out), "--data", str(data / "val.json"), "--precision", "int8", "--json", str(measured)]
     assert cli.main([*command, "--device", "cpu"]) == 0
     again = json.loads(measured.read_text())
-    assert again == pytest.approx({**again, **shown["metrics"][integers]}, abs=1e-3)
+    stated = shown["metrics"][integers]
+    for figure, value in stated.items():  # an ECE is of a curve that has not seen the picture there, and has here
+        assert again[figure] == pytest.approx(value, abs=0.05 if "ECE" in figure else 1e-3), figure
+    assert f"| {integers} | {stated['ECE/raw']:.4f} | {stated['ECE']:.4f} |" in card
     figures = shown["metrics"]["unseen scenes"]
     assert shown["calibration"]["nms_ious"] == [0.5, 0.7, 0.8, 0.9]
     for nms, row in (("", "unseen scenes"), ("/nms0.5", "NMS at 0.5")):

@@ -101,6 +101,17 @@ def test_nothing_to_learn_from_is_no_calibration():
         assert fit_curve(coverage) is None
         assert fit_calibration({0.5: coverage, 0.9: coverage}) is None
         assert cross_fitted(coverage).tolist() == scores.tolist()
+
+
+def test_curves_may_be_learnt_from_other_proposals_on_the_same_pictures():
+    random = np.random.default_rng(0)
+    scores = random.random(2000).astype(np.float32)
+    pictures, ranks = np.arange(2000) % 9, np.arange(2000)
+    learnt_from = Coverage(scores, random.random(2000) < scores / 2, pictures, ranks)
+    nothing = Coverage(scores, np.zeros(2000, dtype=np.bool_), pictures, ranks)
+    told = cross_fitted(nothing, learnt_from=learnt_from)
+    assert told.tolist() == cross_fitted(learnt_from).tolist() != scores.tolist()
+    assert cross_fitted(nothing).tolist() == scores.tolist(), "of its own there is nothing to learn"
     assert calibrated(scores, None, 0.7) is scores
 
 
