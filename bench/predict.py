@@ -11,7 +11,7 @@ from bench.rounds import Samples, ratios, take_turns, times_as_fast
 from bench.side import started
 from bench.table import SPREAD, Table, spread_of
 from model.execution import choose_runtime
-from model.precision import choose_precision
+from model.precision import multiplies_bf16
 
 _METHOD = (
     f"Milliseconds from decoded pictures of 640 x 480, yet to be resized: {SPREAD}; ratios are taken round by round. "
@@ -67,8 +67,7 @@ def run(*, device: str = "cpu", quick: bool = False, cases: Sequence[Case] = CAS
 
 def compare_all(cases: Sequence[Case], *, device: str = "cpu") -> list[Comparison]:
     """Every case, in the precisions that the device has in hardware."""
-    auto = choose_precision("auto", device)
-    precisions = ("fp32",) if auto == "fp32" else ("fp32", "bf16")
+    precisions = ("fp32", "bf16") if multiplies_bf16(device) else ("fp32",)
     return [compare(case, write_weights(case[0]), precisions, device) for case in cases]
 
 

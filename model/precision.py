@@ -3,22 +3,27 @@
 from pathlib import Path
 from typing import Literal, get_args
 
+from model.cores import processor_fact
 from model.errors import DeviceError
 
 Precision = Literal["auto", "fp32", "bf16", "int8"]
 
 # The instructions, as Linux names them, that multiply bfloat16, and those that OpenVINO's integer kernels are at home
 # with, and those that add products of bytes in 32 bits; every core of a machine has the same.
-_BF16 = {"avx512_bf16", "amx_bf16"}
+_AMX, _AVX512_BF16 = "amx_bf16", "avx512_bf16"
+_BF16 = {_AVX512_BF16, _AMX}
+# AVX-512's own products of bf16 come at twice fp32's rate there, and at half of it on a Xeon that shows them without
+# AMX, where a ResNet-50 took 1.8 times as long in bf16 (docs/performance.md).
+_QUICK_WITHOUT_AMX = "AuthenticAMD"
 _AVX2 = {"avx2"}
 _VNNI = {"avx512_vnni", "avx_vnni"}
 _PROCESSOR = Path("/proc/cpuinfo")
 
 
 def choose_precision(name: str, device: str) -> Literal["fp32", "bf16"]:
-    """Of floating point: ``auto`` (bf16 where the device multiplies it in hardware, else fp32), ``fp32`` or ``bf16``.
+    """Of floating point: ``auto`` (bf16 where the device is faster in it, else fp32), ``fp32`` or ``bf16``.
 
-    Without that hardware bf16 is computed all the same, only slower than fp32. Where ``int8`` is computed, that is
+    Elsewhere bf16 is computed all the same, only slower than fp32. Where ``int8`` is computed, that is
     chosen with the runtime (`model.execution`).
 
     Raises:
@@ -29,7 +34,7 @@ def choose_precision(name: str, device: str) -> Literal["fp32", "bf16"]:
     if name == "int8":
         raise DeviceError("precision 'int8' is computed by OpenVINO alone, not by torch")
     if name == "auto":
-        return "bf16" if multiplies_bf16(device) else "fp32"
+        return "bf16" if gains_by_bf16(device) else "fp32"
     return "bf16" if name == "bf16" else "fp32"
 
 
@@ -41,6 +46,14 @@ def multiplies_bf16(device: str, processor: Path = _PROCESSOR) -> bool:
         with torch.cuda.device(device):  # what is asked for is the current one's
             return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     return not _BF16.isdisjoint(_instructions(processor))
+
+
+def gains_by_bf16(device: str, processor: Path = _PROCESSOR) -> bool:
+    """Whether the device is of a kind that was measured to be faster in bfloat16 than in fp32."""
+    if device != "cpu":
+        return multiplies_bf16(device)
+    found = _instructions(processor)
+    return _AMX in found or (_AVX512_BF16 in found and processor_fact("vendor_id", processor) == _QUICK_WITHOUT_AMX)
 
 
 def multiplies_int8(processor: Path = _PROCESSOR) -> bool:

@@ -78,7 +78,7 @@ class Machine:
     def training(self) -> tuple[str, ...]:
         """Options of `rpn train`."""
         workers = str(max(1, usable_cores() - 2))  # one core for the loop, one for the rest of the machine
-        precision = choose_precision("auto", self.device)  # the faster where the device multiplies bf16
+        precision = choose_precision("auto", self.device)  # whichever the device is faster in
         given = ("--device", self.device, "--workers", workers, "--precision", precision)
         return (*given, "--batch-size", "4", "--limit", "8") if self.quick else (*given, "--batch-size", "32")
 

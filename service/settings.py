@@ -86,7 +86,7 @@ class Settings(BaseSettings):
     precision: Precision = Field(
         default="auto",
         description="What the network computes in: `auto` (`int8` on a CPU with AVX2 for models that were measured "
-        "for it, such as those that ship; else `bf16` where the device has it in hardware, else `fp32`), or one of "
+        "for it, such as those that ship; else `bf16` where the device is faster in it, else `fp32`), or one of "
         "these by name, for every model. `bf16` is many times slower on a processor without it.",
     )
     runtime: Literal["auto", "torch", "openvino", "cuda-graphs"] = Field(

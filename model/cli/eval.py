@@ -70,7 +70,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     add(
         "--precision",
         default="fp32",
-        help="fp32, bf16 or auto, bf16 where the device has it, by torch; int8 by OpenVINO on the CPU (default: "
+        help="fp32, bf16 or auto, bf16 where the device is faster in it, by torch; int8 by OpenVINO on the CPU (default: "
         "%(default)s)",
     )
     add("--json", type=Path, help="also write the figures to this file")
