@@ -70,8 +70,8 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     add(
         "--precision",
         default="fp32",
-        help="fp32, bf16 or auto, bf16 where the device is faster in it, by torch; int8 by OpenVINO on the CPU (default: "
-        "%(default)s)",
+        help="fp32, bf16 or auto, bf16 where the device is faster in it, by torch; int8 by OpenVINO on the CPU "
+        "(default: %(default)s)",
     )
     add("--json", type=Path, help="also write the figures to this file")
     add("--report", type=Path, help="also write a report with charts and pictures, one HTML file")
