@@ -15,7 +15,7 @@ from bench.service_process import ServiceProcess
 from bench.side import Side, started
 
 NETWORK = "mobilenet"
-# The last are more than a service holds by default (RPN_MAX_REQUESTS), so that some are refused.
+# The last are more than one process holds by default (RPN_MAX_REQUESTS), so that some are refused.
 CLIENTS = (1, 8, 32, 128, 160)
 # The ceiling is the better of a picture at a time and of full batches.
 CEILINGS = {"decode + predict, batch 1": "1", "decode + predict, batch 8": "8"}

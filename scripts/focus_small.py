@@ -28,7 +28,7 @@ def focused(content: Content, *, boxes: int, height: float, others: int) -> dict
     small = Counter(
         box["image_id"]
         for box in content["annotations"]
-        if not box.get("iscrowd") and box["bbox"][3] < height * sides[box["image_id"]]
+        if not box.get("iscrowd") and box["bbox"][3] < height * sides.get(box["image_id"], 0)
     )
     rest = [number for number in sides if small[number] < boxes]
     kept = sides.keys() - set(rest) | set(rest[::others])

@@ -7,7 +7,7 @@ boxes of that class alone; with ``--background PATTERN`` those that show none of
 is for pictures whose boxes of the class are exhaustive. With ``--without person`` these are the pictures that show no
 person, and the other need not know the class at all: where nobody is there is no face. What the base names in any split
 is not taken again: a picture in train and val would flatter. The pictures are linked. So were the photographs put
-together that pedestrian and face were trained on.
+together that pedestrian and face were last trained on.
 """
 
 import argparse

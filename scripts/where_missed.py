@@ -17,21 +17,18 @@ from math import inf
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from model.errors import ModelError
 from model.evaluation.coverage import COVERING_IOU
 from model.evaluation.evaluate import propose
 from model.evaluation.overlap import iou_matrix
 from model.predictor import Predictor
-from model.structures import Proposals
+from model.structures import BoolArray, FloatArray, Proposals
 from model.training.annotations import AnnotatedPicture, read_annotations
 
 _SIDE = 640
 _HEIGHTS = (0, 16, 24, 32, 48, 64, 96, 160, inf)
 _BUDGETS = (10, 100, None)
-
-Flags = npt.NDArray[np.bool_]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -42,13 +39,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--group", action="append", default=[], metavar="PATTERN", help="a row for photographs of such file names"
     )
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
     parser.add_argument(
         "--precision", default="auto", help="fp32, bf16, int8 or auto, as served (default: %(default)s)"
     )
     given = parser.parse_args(arguments)
     try:
         pictures = read_annotations(given.data)
-        predictor = Predictor.load(given.weights, precision=given.precision)
+        predictor = Predictor.load(given.weights, device=given.device, precision=given.precision)
         print(table(propose(predictor, pictures), pictures, given.group))
     except ModelError as error:
         sys.exit(f"where_missed.py: {error}")
@@ -70,16 +68,16 @@ def table(proposals: Sequence[Proposals], pictures: Sequence[AnnotatedPicture], 
     return "\n".join(lines)
 
 
-def _found(proposals: Proposals, picture: AnnotatedPicture) -> Flags:
+def _found(proposals: Proposals, picture: AnnotatedPicture) -> BoolArray:
     """(G, budgets): whether each box is found by so many proposals."""
     near = iou_matrix(picture.boxes, proposals.boxes) >= COVERING_IOU
-    flags: Flags = np.stack([near[:, :budget].any(axis=1) for budget in _BUDGETS], axis=1)
+    flags: BoolArray = np.stack([near[:, :budget].any(axis=1) for budget in _BUDGETS], axis=1)
     return flags
 
 
-def _heights(picture: AnnotatedPicture) -> npt.NDArray[np.float64]:
+def _heights(picture: AnnotatedPicture) -> FloatArray:
     scale = _SIDE / max(picture.size.width, picture.size.height)
-    heights: npt.NDArray[np.float64] = (picture.boxes[:, 3] - picture.boxes[:, 1]).astype(np.float64) * scale
+    heights: FloatArray = (picture.boxes[:, 3] - picture.boxes[:, 1]) * np.float32(scale)
     return heights
 
 
@@ -89,7 +87,7 @@ def _span(low: float, high: float) -> str:
     return f"over {low:g}" if high == inf else f"{low:g} to {high:g}"
 
 
-def _row(name: str, found: Flags) -> str:
+def _row(name: str, found: BoolArray) -> str:
     return f"| {name} | {len(found)} | {' | '.join(f'{share:.2f}' for share in found.mean(axis=0))} |"
 
 

@@ -161,8 +161,9 @@ class Settings(BaseSettings):
         default=5.0,
         gt=0,
         allow_inf_nan=False,
-        description="How long a connection is kept for a caller's next request. A load balancer that keeps idle "
-        "connections itself must give them up before.",
+        description="How long a connection is kept for a caller's next request, in whole seconds, rounded up. A load "
+        "balancer that keeps idle connections itself must give them up before. One that has brought no request yet is "
+        "kept for 10.",
     )
     drain_grace_s: float = Field(
         default=5.0,

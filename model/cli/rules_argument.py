@@ -31,7 +31,11 @@ def add_rules(parser: argparse.ArgumentParser) -> None:
     add("--box", choices=("smooth_l1", "l1", "giou"), help="the loss of boxes")
     add("--box-per", choices=("anchors", "foreground", "places"), help="what the sum of box losses is divided by")
     add("--box-weight", type=float, help="the paper's lambda")
-    add("--ignore-confident", type=float, help="leave out background anchors that score above this")
+    add(
+        "--ignore-confident",
+        type=float,
+        help="leave out background anchors, and boxes of the second stage on nothing annotated, that score above this",
+    )
 
 
 def rules_of(arguments: argparse.Namespace) -> Rules:

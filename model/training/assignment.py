@@ -66,7 +66,8 @@ class Candidates:
         """
         if ignored.shape[1] == 0:
             return torch.zeros_like(self.competing)
-        return (_intersection(ignored, self.anchors) / _area(self.anchors) >= share).any(dim=1)
+        areas = _area(self.anchors)
+        return torch.stack([(_intersection(regions, self.anchors) / areas >= share).any(dim=0) for regions in ignored])
 
 
 def pairwise_iou(boxes: Tensor, anchors: Tensor) -> Tensor:

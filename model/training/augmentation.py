@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image, ImageEnhance
 
 from model.errors import ConfigError
-from model.structures import BoolArray, FloatArray, LabelArray
+from model.structures import FloatArray, LabelArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +59,6 @@ class Sample:
 
 # A box of which less than this remains in a crop is not the object any more: it becomes a region to ignore.
 _MIN_VISIBLE = 0.4
-# So does one of fewer pixels across than this, once it has shrunk with its picture: nothing could be learnt from it.
-_MIN_SIDE = 2.0
 
 
 def augment(sample: Sample, config: AugmentationConfig, random: np.random.Generator) -> Sample:
@@ -118,12 +116,6 @@ def crop_to(sample: Sample, corners: tuple[int, int, int, int]) -> Sample:
         sample.zoom,
         None if sample.labels is None else sample.labels[kept],
     )
-
-
-def learnable(boxes: FloatArray) -> BoolArray:
-    """Which boxes (G, 4), as they lie on the canvas, have pixels enough to be objects."""
-    large: BoolArray = np.minimum(boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]) >= _MIN_SIDE
-    return large
 
 
 def _clipped(boxes: FloatArray, window: FloatArray) -> tuple[FloatArray, FloatArray]:

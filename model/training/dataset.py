@@ -14,7 +14,7 @@ from model.errors import DataError
 from model.imaging.canvas import InputRule, draw_on_canvas
 from model.structures import Canvas, FloatArray, ImageSize, LabelArray, PixelArray, Placement
 from model.training.annotations import AnnotatedPicture
-from model.training.augmentation import AugmentationConfig, Sample, augment, learnable
+from model.training.augmentation import AugmentationConfig, Sample, augment
 from model.training.classes import labels_of
 from model.training.mosaic import mosaic
 from model.training.stored_picture import read_picture, size_mismatch
@@ -120,12 +120,7 @@ class CanvasDataset(Dataset[CanvasSample]):
             placement = self.rule.place_on(size, canvas, sample.zoom)
         scale = np.array([placement.scale_x, placement.scale_y] * 2, dtype=np.float32)
         pixels = draw_on_canvas(sample.picture, placement)
-        boxes = sample.boxes * scale
-        large = learnable(boxes)
-        ignored = np.concatenate([sample.ignored * scale, boxes[~large]])
-        return CanvasSample(
-            pixels, placement, boxes[large], ignored, None if sample.labels is None else sample.labels[large]
-        )
+        return CanvasSample(pixels, placement, sample.boxes * scale, sample.ignored * scale, sample.labels)
 
 
 class CanvasBatchSampler(Sampler[list[tuple[int, int]]]):

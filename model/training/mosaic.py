@@ -10,10 +10,12 @@ import numpy as np
 from PIL import Image
 
 from model.structures import ImageSize, LabelArray
-from model.training.augmentation import Sample, crop_to, learnable
+from model.training.augmentation import Sample, crop_to
 
 # Where the quarters meet, as a share of each side: any nearer the border a quarter shows next to nothing.
 _MEETING = (0.3, 0.7)
+# A box of fewer pixels across than this, once it has shrunk with its picture, is nothing that could be learnt.
+_MIN_SIDE = 2.0
 
 
 def mosaic(samples: Sequence[Sample], size: ImageSize, random: np.random.Generator) -> Sample:
@@ -53,7 +55,7 @@ def _covering(sample: Sample, size: ImageSize, random: np.random.Generator) -> S
     part = crop_to(sample, (left, top, left + window_w, top + window_h))
     factors = np.array([size.width / window_w, size.height / window_h] * 2, dtype=np.float32)
     boxes = part.boxes * factors
-    large = learnable(boxes)
+    large = (boxes[:, 2:] - boxes[:, :2] >= _MIN_SIDE).all(axis=1)
     return Sample(
         part.picture.resize((size.width, size.height), Image.Resampling.BILINEAR),
         boxes[large],

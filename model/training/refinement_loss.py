@@ -18,7 +18,7 @@ from model.training.objectness_loss import confident_background
 
 # Faster R-CNN's second stage takes its foreground from this IoU on; boxes below it are not moved.
 _FOREGROUND_IOU = 0.5
-# What lies on nothing annotated: the first stage's bound, for boxes nearer to an object are known to be poor ones.
+# What lies on nothing annotated: the bound of assignment by IoU. Boxes nearer to an object are known to be poor ones.
 _BACKGROUND_IOU = 0.3
 # The second stage's share: its losses are means of about the first stage's size, so neither is weighed down.
 _BOX_WEIGHT = 2.0

@@ -22,7 +22,8 @@ class Rules:
     ``box_per``: ``"anchors"``, the number of sampled anchors (torchvision, detectron2); ``"foreground"``, that of the
     summed; ``"places"``, that of the places of the feature maps in all pictures, as the paper has it with a weight of
     10 (Faster R-CNN, section 3.1.2). ``box_weight``: the paper's lambda.
-    ``ignore_confident``: background anchors with a higher score than this are not trained on; None trains on all.
+    ``ignore_confident``: background anchors with a higher score than this are not trained on, nor boxes of a second
+    stage that lie on nothing annotated; None trains on all.
     """
 
     assignment: Literal["iou", "atss"] = "iou"

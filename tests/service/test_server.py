@@ -129,7 +129,7 @@ def test_who_is_still_loading_waits_out_no_grace():
 
 
 def test_connections_are_kept_as_long_as_the_setting_says():
-    with process("-c", SERVE_FAKE, keep_alive_s="1") as started:
+    with process("-c", SERVE_FAKE, keep_alive_s="3") as started:
         url = urlsplit(address(started))
         with closing(HTTPConnection(url.netloc, timeout=PATIENCE_S)) as kept:
             for wait_s in (0.0, 0.3):

@@ -101,6 +101,7 @@ def test_nothing_to_learn_from_is_no_calibration():
         assert fit_curve(coverage) is None
         assert fit_calibration({0.5: coverage, 0.9: coverage}) is None
         assert cross_fitted(coverage).tolist() == scores.tolist()
+    assert calibrated(scores, None, 0.7) is scores
 
 
 def test_curves_may_be_learnt_from_other_proposals_on_the_same_pictures():
@@ -112,7 +113,6 @@ def test_curves_may_be_learnt_from_other_proposals_on_the_same_pictures():
     told = cross_fitted(nothing, learnt_from=learnt_from)
     assert told.tolist() == cross_fitted(learnt_from).tolist() != scores.tolist()
     assert cross_fitted(nothing).tolist() == scores.tolist(), "of its own there is nothing to learn"
-    assert calibrated(scores, None, 0.7) is scores
 
 
 def test_where_the_chance_falls_with_the_score_there_is_none():

@@ -41,17 +41,6 @@ def test_regions_to_ignore_go_with_them_into_the_batch(pictures: list[AnnotatedP
     assert not batch.ignored[0].any()
 
 
-def test_what_has_shrunk_to_a_pixel_is_ignored_and_takes_its_class_along(tmp_path: Path):
-    (picture, *_) = read_annotations(write_coco(tmp_path, "named", range(1), classes=True))
-    boxes = np.array([[10, 10, 14, 60], [10, 10, 60, 60]], dtype=np.float32)  # 1.6 and 20 pixels wide on the canvas
-    given = replace(picture, boxes=boxes, classes=CLASSES[:2])
-    sample = CanvasDataset([given], RULE, classes=CLASSES)[0, 0]
-    np.testing.assert_allclose(sample.boxes, boxes[1:] * 0.4, rtol=1e-6)
-    np.testing.assert_allclose(sample.ignored[-1:], boxes[:1] * 0.4, rtol=1e-6)
-    assert sample.labels is not None
-    assert sample.labels.tolist() == [2]
-
-
 def test_a_mosaic_has_boxes_of_others_too(pictures: list[AnnotatedPicture]):
     off = AugmentationConfig(flip=0, crop=0, zoom_out=0, colour=0)
     alone, four = (CanvasDataset(pictures, RULE, replace(off, mosaic=chance), seed=3) for chance in (0.0, 1.0))
