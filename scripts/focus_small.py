@@ -4,8 +4,8 @@
 
 OUT holds the pictures of the train split with at least two boxes that are lower than 0.15 of their picture's longest
 side, boxes to ignore not counted, and every fifth of the others, in their order; of val it holds all. So a training of
-so many steps spends them where most is missed, and the others are still seen. The pictures are linked. So were the
-photographs chosen that pedestrian was last trained on.
+so many steps spends them where most is missed, and the others are still seen. The pictures are linked. What came of it
+for pedestrian is in docs/training.md.
 """
 
 import argparse
