@@ -44,7 +44,7 @@ def test_what_cannot_be_done_is_one_line(tmp_path: Path, capsys: pytest.CaptureF
     detection = ("--objective", "detection")
     message = "--objective detection needs the classes of the data: "
     assert message in (line := fault(capsys, data, out, *detection))
-    assert "scene_0.png: its box 1 has no class" in line
+    assert "scene_0.png: its box 1, of those to learn from, has no class" in line
     write_coco(data, "train", range(2), classes=True)
     assert "width and detections must be at least 1" in fault(capsys, data, out, *detection, "--roi-width", "0")
     assert "per_picture must be at least 1" in fault(capsys, data, out, *detection, "--rois-per-picture", "0")
