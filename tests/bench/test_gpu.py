@@ -53,6 +53,14 @@ def test_more_processes_are_measured_beside_one(monkeypatch):
     assert names == [("gpu-serve", 1), ("gpu-serve", 1), ("gpu-serve-4", 4)]
 
 
+def test_a_processor_s_figures_do_not_take_the_place_of_a_gpu_s(monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["bench/gpu.sh", "--device", "cpu"])
+    monkeypatch.setattr(gpu, "run_parts", lambda *_: pytest.fail("it was measured"))
+    with pytest.raises(SystemExit):
+        gpu.main()
+    assert "--device cpu wants --quick or --out" in capsys.readouterr().err
+
+
 def test_a_rate_is_work_over_time():
     assert rate(Samples((1000.0, 250.0)), 1e12).values == (1.0, 4.0)
 

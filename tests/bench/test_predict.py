@@ -5,6 +5,7 @@ import pytest
 from bench.photographs import jpeg, photograph
 from bench.predict import Comparison, table
 from bench.rounds import Samples, take_turns, times_as_fast
+from bench.sides import Following, timed
 
 
 def test_contenders_take_turns_and_the_first_rounds_do_not_count():
@@ -45,6 +46,20 @@ def test_the_table_compares_each_with_its_own_peer():
     assert "| ours, after the network | 2.0 (2.0 - 2.0) | 2.00 (2.00 - 2.00) |  |" in text
     assert "| ours, after the network, right behind it | 3.0 (3.0 - 3.0) | 3.00 (3.00 - 3.00) |  |" in text
     assert "matrix product's rate | 5.0 (5.0 - 5.0) |  |  |" in text
+
+
+@pytest.mark.parametrize(("once", "goes", "firsts", "thens"), [(False, 1, 1, 1), (False, 3, 4, 4), (True, 3, 1, 4)])
+def test_what_follows_is_given_anew_each_time_or_once(once: bool, goes: int, firsts: int, thens: int):
+    made: list[str] = []
+
+    def first() -> int:
+        made.append("first")
+        return len(made)
+
+    go = Following(first, lambda given: made.append(f"then {given}"), once=once)
+    assert timed(go, "cpu", goes) >= 0
+    assert (made.count("first"), len(made) - made.count("first")) == (firsts, thens), "several come after one more"
+    assert made[:2] == ["first", "then 1"]
 
 
 @pytest.mark.parametrize("size", [(640, 480), (2000, 1500)])
