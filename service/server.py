@@ -20,11 +20,12 @@ import uvicorn
 from service.app import create_app, load_predictor
 from service.engine import Engine, LoadPredictor
 from service.errors import EngineFailed, StartupError
+from service.garbage import spare_what_is_loaded
 from service.http_protocol import BoundedHeads
 from service.lifecycle import Lifecycle, Phase
 from service.preparing import prepare_models
 from service.settings import Settings, unknown_names
-from service.state import Service
+from service.state import Service, prepare_nothing
 
 _log = logging.getLogger("service.server")
 
@@ -44,7 +45,8 @@ def serve(settings: Settings, load: LoadPredictor | None = None) -> None:
     """
     for name in unknown_names(os.environ):
         _log.warning("%s is none of our settings; misspelt?", name)
-    service = Service(settings, load) if load else _real_service(settings)
+    load, prepare = (load, prepare_nothing) if load else (_real_load(settings), prepare_models)
+    service = Service(settings, load, prepare, spare_what_is_loaded)
     listener = listen(settings.host, settings.port)
     config = uvicorn.Config(
         create_app(service),
@@ -67,15 +69,14 @@ def serve(settings: Settings, load: LoadPredictor | None = None) -> None:
         _end(0)
 
 
-def _real_service(settings: Settings) -> Service:
-    load = partial(
+def _real_load(settings: Settings) -> LoadPredictor:
+    return partial(
         load_predictor,
         precision=settings.precision,
         runtime=settings.runtime,
         lanes=settings.lanes,
         cache=settings.cache_dir,
     )
-    return Service(settings, load, prepare_models)
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -30,10 +30,23 @@ async def prepare_nothing(settings: Settings) -> None:
     """For models that load as they are."""
 
 
-class Service:
-    """The parts of one service, wired. It runs once: `start`, then `close`."""
+def go_on() -> None:
+    """For a process that is not the service's alone."""
 
-    def __init__(self, settings: Settings, load: LoadPredictor, prepare: Prepare = prepare_nothing) -> None:
+
+class Service:
+    """The parts of one service, wired. It runs once: `start`, then `close`.
+
+    ``prepare`` comes before the models, ``when_loaded`` after them, before the service is ready.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        load: LoadPredictor,
+        prepare: Prepare = prepare_nothing,
+        when_loaded: Callable[[], None] = go_on,
+    ) -> None:
         self.settings = settings
         self.lifecycle = Lifecycle()
         self.admission = Admission(settings.max_requests, settings.max_held_bytes)
@@ -41,6 +54,7 @@ class Service:
         self.engine = Engine(load)
         self.batchers: dict[str, Batcher] = {}
         self._prepare = prepare
+        self._when_loaded = when_loaded
         self._loading: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -67,6 +81,7 @@ class Service:
                 self.batchers[model.name] = Batcher(
                     model, self.engine, self._limits(model), room=self._room, sharing=sharing
                 )
+            self._when_loaded()
             self.lifecycle.loaded()
             _log.info("ready")
 

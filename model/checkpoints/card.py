@@ -5,6 +5,7 @@ from typing import Any
 from model.calibration import Calibration
 from model.checkpoints.checkpoint import Checkpoint
 
+_FEW_SECONDS = 90  # told as they are: "1 minutes" would say less
 _HEADER = "| proposals | 1 | 10 | 100 | 300 | 1000 |\n|---|---|---|---|---|---|"
 
 
@@ -113,7 +114,7 @@ def _stages(provenance: dict[str, Any]) -> str:
             f"`{stage.get('command', 'rpn train')}`: {_epochs(training)}, "
             f"{training.get('steps_done', '?')} steps of {_pictures_a_step(training)} pictures, "
             f"{_rules(recipe)}learning rate {recipe.get('learning_rate', '?')}, seed {recipe.get('seed', '?')}, "
-            f"{training.get('step_seconds', 0) / 60:.0f} minutes of steps on {stage.get('hardware', '?')}, "
+            f"{_duration(training)} of steps on {stage.get('hardware', '?')}, "
             f"torch {stage.get('torch', '?')}."
         )
         stage = stage.get("started_from")
@@ -123,6 +124,11 @@ def _stages(provenance: dict[str, Any]) -> str:
     if released := provenance.get("released_by"):
         lines.append(f"\nReleased by `{released}`.")
     return "\n".join(lines)
+
+
+def _duration(training: dict[str, Any]) -> str:
+    seconds = training.get("step_seconds", 0)
+    return f"{seconds:.0f} seconds" if seconds < _FEW_SECONDS else f"{seconds / 60:.0f} minutes"
 
 
 def _epochs(training: dict[str, Any]) -> str:

@@ -36,6 +36,7 @@ configure_logging("info")
 serve(read_settings(port=0), lambda path, device: FakePredictor())
 sys.exit(7 if "torch" in sys.modules else 0)
 """
+COUNTING_FAKE = SERVE_FAKE.replace('"torch" in sys.modules', "sys.modules['gc'].get_freeze_count() < 10_000")
 
 
 @contextmanager
@@ -104,6 +105,13 @@ def load(path, device):
     return fake
 serve(read_settings(port=0), load)
 """
+
+
+def test_what_is_loaded_is_spared_by_the_collector():
+    with process("-c", COUNTING_FAKE, drain_grace_s="0") as started:
+        address(started)
+        started.send_signal(signal.SIGTERM)
+        assert started.wait(PATIENCE_S) == 0
 
 
 def test_what_is_in_hand_is_answered_before_it_leaves():
@@ -181,7 +189,7 @@ def test_the_settings_reach_the_loader(monkeypatch: pytest.MonkeyPatch, tmp_path
         server, "load_predictor", lambda path, device, **how: asked.update(how, path=path, device=device)
     )
     settings = Settings(lanes=3, cache_dir=tmp_path, precision="fp32", runtime="torch", device="cpu")
-    server._real_service(settings).engine._load_predictor(Path("x"), "cpu")
+    server._real_load(settings)(Path("x"), "cpu")
     assert asked == {
         "path": Path("x"),
         "device": "cpu",

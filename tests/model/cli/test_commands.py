@@ -194,6 +194,7 @@ def test_a_release_is_halved_measured_and_carded(
     card = out.with_suffix(".md").read_text()
     assert file_sha256(out) in card
     assert "\nReleased by `rpn" in card
+    assert " seconds of steps on " in card, "in minutes it would be none"
     assert all(text in card for text in ("Drawn scenes.", "Shapes only.", "unseen scenes", "seed 5"))
     capsys.readouterr()
     assert cli.main(["weights", "show", str(out)]) == 0
