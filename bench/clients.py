@@ -157,6 +157,7 @@ class Client:
             return _PAUSE_S
         self._tally.answered(picture, answer, started)
         if answer.head.status == _REFUSED:
+            self._leave()  # a server may close what has been idle for as long as it says to wait
             return _RETRY_S if answer.head.retry_after is None else answer.head.retry_after
         self._keep(picture, answer)
         return 0.0

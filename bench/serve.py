@@ -28,6 +28,8 @@ _ADDED_MS = {"cpu": "<= 3", "cuda": "<= 2"}
 _OVER_PEER = {("cpu", "640x480"): ">= 2.4", ("cpu", "640x480, int8"): ">= 2.4"}
 # The first set once more, from weights with ranges: as a service on a processor takes them that has the instructions.
 _INT8 = ", int8"
+# What is measured runs by the defaults, whatever the environment of this process says.
+_DEADLINE_S: float = Settings.model_fields["deadline_s"].default
 # To see that it runs.
 _SMALL: Sizes = ((640, 480), (480, 640), (800, 600))
 
@@ -125,7 +127,7 @@ def _ratios(one: Serving, device: str) -> list[tuple[str, Samples, str]]:
         rows.append(("128 clients over 32 clients", ratios(one.served(128), one.served(32)), ">= 0.95"))
     for clients in sorted({128, 160} & set(one.loads)):
         seconds = Samples(tuple(ms / 1000 for ms in one.latency(clients, "p99_ms").values))
-        rows.append((f"p99 at {clients} clients, s", seconds, f"<= {Settings().deadline_s:g}, RPN_DEADLINE_S"))
+        rows.append((f"p99 at {clients} clients, s", seconds, f"<= {_DEADLINE_S:g}, RPN_DEADLINE_S"))
     if 8 in one.loads:
         rows.append(
             ("8 clients over plain torchvision", _over_peer(one, 8), _OVER_PEER.get((device, one.pictures), ""))

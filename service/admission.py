@@ -3,6 +3,7 @@
 There are so many, and so many bytes for the bodies of all that hold one.
 """
 
+import asyncio
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -14,6 +15,17 @@ from service.errors import Overloaded
 _MEMORY_S = 10.0
 # A caller that waits longer than this should rather ask another replica.
 LONGEST_WAIT_S = 60
+
+
+def refuse_in_vain(wait_s: float, deadline: float) -> None:
+    """Refuse at once who would wait for longer than his deadline, on the event loop's clock: he may still be in time
+    elsewhere.
+
+    Raises:
+        Overloaded: with ``wait_s``, rounded up, as the time to come again.
+    """
+    if 0 < deadline - asyncio.get_running_loop().time() < wait_s:
+        raise Overloaded(min(LONGEST_WAIT_S, math.ceil(wait_s)))
 
 
 class DrainRate:

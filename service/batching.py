@@ -6,7 +6,6 @@ waits when one falls free: the oldest picture's canvas first, so that none starv
 
 import asyncio
 import logging
-import math
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -15,9 +14,9 @@ from dataclasses import dataclass, field
 from model.errors import DeviceOutOfMemory
 from model.imaging.canvas import InputRule
 from model.structures import PixelArray, Placement, Proposals, Selection
-from service.admission import LONGEST_WAIT_S
+from service.admission import refuse_in_vain
 from service.engine import Engine, LoadedModel
-from service.errors import DeadlineExceeded, DeviceMemoryExceeded, Draining, EngineFailed, InternalError, Overloaded
+from service.errors import DeadlineExceeded, DeviceMemoryExceeded, Draining, EngineFailed, InternalError
 from service.pace import Pace
 
 _log = logging.getLogger("service.batching")
@@ -137,13 +136,9 @@ class Batcher:
         return await entry.future
 
     def _check_in_time(self, deadline: float) -> None:
-        """Refuse at once who would wait in vain: he may still be in time elsewhere."""
-        left_s = deadline - asyncio.get_running_loop().time()
         self._waiting = _alive(self._waiting)
-        pending = self.pending
-        wait_s = self._seconds_until_done(pending + 1)
-        if pending and 0 < left_s < wait_s:
-            raise Overloaded(min(LONGEST_WAIT_S, math.ceil(wait_s)))
+        if pending := self.pending:
+            refuse_in_vain(self._seconds_until_done(pending + 1), deadline)
 
     def _seconds_until_done(self, pictures: int) -> float:
         """How long so many of ours take: the models' batches take turns, as long as each has some."""

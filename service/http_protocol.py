@@ -150,6 +150,12 @@ class BoundedHeads(HttpToolsProtocol):
             and not self.pipeline
         )
 
+    @property
+    def _in_unanswered_body(self) -> bool:
+        """What is being read is the body of the request that is in hand, and no answer to it has begun."""
+        between = self._head_awaited or self._head_begun
+        return self.cycle is not None and not (between or self.pipeline or self.cycle.response_started)
+
     def _parse(self, data: bytes) -> None:
         try:
             while data:
@@ -202,7 +208,9 @@ class BoundedHeads(HttpToolsProtocol):
 
     def _stop(self, error: ServiceError | None) -> None:
         """Close the connection, with an answer where there has been a question."""
-        if self.cycle is not None and not self.cycle.response_complete:
+        if error is not None and self._in_unanswered_body:
+            self._refuse(error)  # the handler learns that nobody is there any more, and gives back what it holds
+        elif self.cycle is not None and not self.cycle.response_complete:
             # An earlier request's answer is still to come: nothing more is read, and the connection closes after it.
             self.flow.pause_reading()
             self.cycle.keep_alive = False

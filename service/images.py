@@ -1,6 +1,7 @@
 """Encoded pictures to pixels on their canvas, in a few worker threads of their own."""
 
 import asyncio
+import math
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -8,6 +9,8 @@ from dataclasses import dataclass
 from model.imaging.canvas import InputRule, draw_on_canvas, left_to_draw
 from model.imaging.decoding import Header, Picture
 from model.structures import PixelArray, Placement
+from service.admission import refuse_in_vain
+from service.pace import Pace
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,29 +33,61 @@ class Decoder:
     def __init__(self, *, threads: int, max_pixels: int) -> None:
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="decode")
         self._max_pixels = max_pixels
+        self._pace = Pace(lanes=threads, batch=1)
+        self._in_hand = 0
 
     async def decode(
-        self, data: bytes, rule: InputRule, *, draws: bool = False, asked_at: float | None = None
+        self,
+        data: bytes,
+        rule: InputRule,
+        *,
+        draws: bool = False,
+        asked_at: float | None = None,
+        deadline: float = math.inf,
     ) -> DecodedPicture:
         """Check the header, then decode; if the awaiting task is cancelled before its turn, no work is done.
 
         ``draws``: the model lays pictures on their canvas itself. ``asked_at``: since when the picture has waited, by
-        `time.perf_counter`; None for now.
+        `time.perf_counter`; None for now. ``deadline``: on the event loop's clock.
 
         Raises:
+            Overloaded: the pictures before it take longer than the deadline allows.
             PictureError: unsupported, too many declared pixels, or undecodable.
         """
-        loop = asyncio.get_running_loop()
-        asked_at = time.perf_counter() if asked_at is None else asked_at
-        return await loop.run_in_executor(self._threads, self._decode, data, rule, draws, asked_at)
+        if self._in_hand:
+            refuse_in_vain(self._pace.seconds_for(self._in_hand + 1), deadline)
+        job = _Job(data, rule, self._max_pixels, draws, time.perf_counter() if asked_at is None else asked_at)
+        self._in_hand += 1
+        try:
+            decoded = await asyncio.get_running_loop().run_in_executor(self._threads, job)
+        finally:
+            self._in_hand -= 1
+            job.forget()
+        self._pace.measured(decoded.decode_ms / 1000)
+        return decoded
 
     def close(self) -> None:
         """Finish the picture in hand and end the threads."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    def _decode(self, data: bytes, rule: InputRule, draws: bool, asked_at: float) -> DecodedPicture:
-        wait_ms = (time.perf_counter() - asked_at) * 1000
-        return decode_picture(data, rule, self._max_pixels, draws=draws, wait_ms=wait_ms)
+
+@dataclass(slots=True)
+class _Job:
+    """One picture's turn. Those whose callers have gone stay in the threads' queue until it comes, without their bytes:
+    these are no longer counted among what the service holds."""
+
+    data: bytes
+    rule: InputRule
+    max_pixels: int
+    draws: bool
+    asked_at: float
+
+    def __call__(self) -> DecodedPicture:
+        wait_ms = (time.perf_counter() - self.asked_at) * 1000
+        return decode_picture(self.data, self.rule, self.max_pixels, draws=self.draws, wait_ms=wait_ms)
+
+    def forget(self) -> None:
+        self.data = b""
 
 
 def decode_picture(

@@ -1,5 +1,6 @@
 """A multipart form, parsed as it streams in, to the pictures in its ``image`` parts."""
 
+import re
 from dataclasses import dataclass, field
 
 from python_multipart.exceptions import FormParserError
@@ -14,6 +15,8 @@ _MAX_OTHER_PARTS = 32
 # A boundary is one that no part's data has in it. At each that does the parser steps through Python, byte by byte, so
 # megabytes of them would hold up everyone.
 _MAX_BOUNDARIES = 1000
+# Spaces and tabs after a boundary, which RFC 2046 allows and nobody sends: each costs as much as 200 bytes of data.
+_MAX_PADDING = 64
 
 
 @dataclass(slots=True)
@@ -43,6 +46,7 @@ class PictureForm:
         self._ended = False
         self._boundaries = 0
         self._delimiter = b""
+        self._tail = b"\r\n"  # so much of what came before as may begin a boundary with its padding; the first has none
         self._parser = self._build_parser(content_type)
 
     def feed(self, piece: bytes) -> None:
@@ -52,13 +56,21 @@ class PictureForm:
             MalformedMultipart: they cannot follow what came before.
             TooManyPictures: there are more than allowed.
         """
-        self._boundaries += piece.count(self._delimiter)
-        if self._boundaries > _MAX_BOUNDARIES:
-            raise MalformedMultipart(f"the boundary occurs more than {_MAX_BOUNDARIES} times")
+        self._check_boundaries(piece)
         try:
             self._parser.write(piece)
         except FormParserError as error:
             raise MalformedMultipart(f"the multipart body is malformed ({error})") from error
+
+    def _check_boundaries(self, piece: bytes) -> None:
+        self._boundaries += piece.count(self._delimiter)
+        if self._boundaries > _MAX_BOUNDARIES:
+            raise MalformedMultipart(f"the boundary occurs more than {_MAX_BOUNDARIES} times")
+        longest = len(self._delimiter) + _MAX_PADDING
+        for seen in (self._tail + piece[: longest + 1], piece):
+            if self._delimiter in seen and self._too_padded.search(seen):
+                raise MalformedMultipart(f"more than {_MAX_PADDING} spaces follow a boundary")
+        self._tail = (self._tail + piece)[-longest:] if len(piece) < longest else piece[-longest:]
 
     def finish(self) -> list[Part]:
         """The pictures, at least one.
@@ -80,6 +92,7 @@ class PictureForm:
         if not boundary:
             raise MalformedMultipart("the content type names no boundary")
         self._delimiter = b"\r\n--" + boundary
+        self._too_padded = re.compile(b"%s[ \\t]{%d}" % (re.escape(self._delimiter), _MAX_PADDING + 1))
         try:
             return MultipartParser(
                 boundary,

@@ -43,7 +43,9 @@ class Proposing:
             asked_at = time.perf_counter()
             async with asyncio.timeout_at(self.deadline), self.batcher.place(self.deadline):
                 model = self.batcher.model
-                picture = await self.decoder.decode(upload.data, model.input_rule, draws=model.draws, asked_at=asked_at)
+                picture = await self.decoder.decode(
+                    upload.data, model.input_rule, draws=model.draws, asked_at=asked_at, deadline=self.deadline
+                )
                 inference = await self.batcher.propose(picture.pixels, picture.placement, self.selection, self.deadline)
         except TimeoutError:
             raise DeadlineExceeded("the deadline passed before the answer was ready") from None

@@ -158,7 +158,7 @@ class Settings(BaseSettings):
         description="Longest time from the uploaded body to the answer; then 504.",
     )
     keep_alive_s: float = Field(
-        default=5.0,
+        default=75.0,  # nginx's; longer than any `Retry-After` and than most balancers' 60
         gt=0,
         allow_inf_nan=False,
         description="How long a connection is kept for a caller's next request, in whole seconds, rounded up. A load "

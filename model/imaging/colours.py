@@ -66,12 +66,15 @@ def _from_floats(samples: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
     """Samples of 0 to 1, to 255 or to 65535, by whichever their peak is nearest to in ratio; what is no number: 0."""
     peak = float(samples.max(initial=0.0, where=np.isfinite(samples)))
     white = 1.0 if peak <= _HEADROOM else 255.0 if peak <= 255.0 * _HEADROOM else 65535.0
-    shown: npt.NDArray[np.float32] = np.clip(samples, 0.0, white) * np.float32(255.0 / white)
-    return np.rint(np.nan_to_num(shown)).astype(np.uint8)
+    shown: npt.NDArray[np.float32] = np.fmax(samples, np.float32(0))  # of NaN and 0 it takes 0
+    np.minimum(shown, white, out=shown)  # in place from here on: a large picture's copy takes hundreds of megabytes
+    shown *= np.float32(255.0 / white)
+    return np.rint(shown, out=shown).astype(np.uint8)
 
 
 def _top_8_bits(samples: npt.NDArray[Any], *, of: int) -> npt.NDArray[np.uint8]:
-    top: npt.NDArray[np.uint8] = (samples >> (of - 8)).astype(np.uint8)
+    top = np.empty(samples.shape, dtype=np.uint8)
+    np.right_shift(samples, of - 8, out=top, casting="unsafe")  # cast piece by piece: no copy of the whole
     return top
 
 

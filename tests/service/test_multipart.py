@@ -90,6 +90,25 @@ def test_a_boundary_that_is_everywhere_is_none():
         parser.feed(b"\r\n--Bx")
 
 
+@pytest.mark.parametrize("cut", [1, 5, 10**6])
+def test_a_boundary_may_be_followed_by_a_few_spaces(cut):
+    body = part(b"one") + b"--B" + b" \t" * 32 + part(b"two")[3:] + b"--B--\r\n"
+    parser = form()
+    for start in range(0, len(body), cut):
+        parser.feed(body[start : start + cut])
+    assert [p.data for p in parser.finish()] == [b"one", b"two"]
+
+
+@pytest.mark.parametrize("cut", [1, 5, 10**6])
+def test_a_boundary_that_is_followed_by_many_is_refused_before_they_are_parsed(cut):
+    body = part(b"one") + b"--B" + b" \t" * 32
+    parser = form()
+    for start in range(0, len(body), cut):
+        parser.feed(body[start : start + cut])
+    with pytest.raises(MalformedMultipart, match="more than 64 spaces follow a boundary"):
+        parser.feed(b" ")
+
+
 def test_an_ended_part_is_held_once():
     parser = form()
     for piece in (part(b"on")[:-2], b"e\r\n", part(b"two"), b"--B--\r\n"):
