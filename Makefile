@@ -1,7 +1,7 @@
 # Everything a user or CI does, by name. `make help` lists it.
 PYTHON ?= python3
-HOST ?= 127.0.0.1
-PORT ?= 8000
+# HOST= and PORT= of make's own command line: shells have a HOST of their own, and RPN_HOST and RPN_PORT are the settings.
+LISTEN = $(if $(filter command,$(origin HOST)),--host $(HOST)) $(if $(filter command,$(origin PORT)),--port $(PORT))
 MINUTES ?= 20
 # TORCH=cpu installs PyTorch's own CPU build (about 0.2 GB instead of 3 GB) from the index TORCH_CPU_INDEX, which is
 # for whoever installs to choose: PyTorch's own, which its installation page names, or a mirror.
@@ -23,8 +23,8 @@ PREPARE = $(BIN)/rpn weights prepare weights/*.safetensors > /dev/null || true
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
 
-serve: install ## install what is missing and serve on $(HOST):$(PORT)
-	$(BIN)/rpn serve --host $(HOST) --port $(PORT)
+serve: install ## install what is missing and serve, on 127.0.0.1:8000 unless told (HOST=, PORT=)
+	$(BIN)/rpn serve $(LISTEN)
 
 test: install-dev lint ## lint, types, and every test
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
@@ -64,8 +64,19 @@ $(VENV)/.installed-dev-%: requirements-dev.txt pyproject.toml | $(VENV)/bin/pyth
 	$(PREPARE)
 	@touch $@ $(VENV)/.installed-$*
 
+# pip takes 2.14.1 and 2.14.1+cpu for one version: where TORCH has changed, the other build goes first, with the libraries
+# that came with it. .torch-* tells which build there is, even after an install that broke off and left no stamp.
+define remove_other_torch
+@if [ -n "$$(find $(VENV) -maxdepth 1 \( -name '.torch-*' -o -name '.installed-*' \) ! -name '*-$(1)')" ]; then \
+    rm -f $(VENV)/.installed-* && \
+    $(PIP) --quiet uninstall --yes $$(sed -nE 's/^(torch|torchvision|triton|nvidia-[^=]+|cuda-[^=]+)==.*/\1/p' $(LOCK)) && \
+    rm -f $(VENV)/.torch-*; \
+fi && touch $(VENV)/.torch-$(1)
+endef
+
 .PHONY: install-lock-cuda install-lock-cpu
 install-lock-cuda:
+	$(call remove_other_torch,cuda)
 	$(PIP) install --require-hashes -r $(LOCK)
 	$(PIP) install --no-deps --no-build-isolation -e .
 
@@ -73,6 +84,7 @@ install-lock-cuda:
 # installed by version first, then the rest of the lock by hash.
 install-lock-cpu:
 	$(if $(TORCH_CPU_INDEX),,$(error TORCH=cpu needs TORCH_CPU_INDEX, the package index of PyTorch's CPU builds))
+	$(call remove_other_torch,cpu)
 	$(PIP) install --no-deps --index-url $(TORCH_CPU_INDEX) $$(sed -nE 's/^(torch|torchvision)==([^ ]+).*/\1==\2/p' $(LOCK))
 	$(BIN)/python scripts/lock_without.py $(LOCK) torch torchvision triton 'nvidia-*' 'cuda-*' > $(VENV)/lock-cpu.txt
 	$(PIP) install --require-hashes -r $(VENV)/lock-cpu.txt

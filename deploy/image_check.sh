@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds the image with buildah, runs it, and asks the service inside. Needs no container engine.
 #
-#   deploy/image_check.sh              # as root, on Debian or Ubuntu: apt-get install buildah debootstrap iproute2
+#   deploy/image_check.sh              # as root, on Debian or Ubuntu: apt-get install buildah debootstrap iproute2 procps
 #   TORCH=cpu deploy/image_check.sh    # the image with PyTorch's CPU build
 #
 # The service runs from the image's own CMD, as the image's own user, in a network of its own that has nothing but
@@ -53,7 +53,7 @@ trap 'exit 130' INT TERM
 
 check_tools() {
     [ "$(id -u)" = 0 ] || fail "needs root"
-    for tool in buildah python3 ip unshare nsenter; do
+    for tool in buildah python3 ip unshare nsenter pgrep; do
         command -v "$tool" >/dev/null || fail "needs $tool"
     done
 }

@@ -130,8 +130,10 @@ class GracefulServer(uvicorn.Server):
         uvicorn's own would raise the signal again at the end, and the process would not exit 0.
         """
         self._signals += 1
-        if self._signals > 1 or self._loop is None:
+        if self._signals > 1:
             _end(128 + sig)
+        if self._loop is None:  # nothing can be in hand
+            _end(0 if sig == signal.SIGTERM else 128 + sig)
         serving = self._lifecycle.phase is Phase.READY
         grace_s = self._grace_s if sig == signal.SIGTERM and serving else 0.0
         self._loop.call_soon_threadsafe(self._leave, grace_s)

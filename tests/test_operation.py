@@ -33,6 +33,7 @@ def test_the_pod_asks_what_the_service_answers():
     probes = re.findall(r"(\w+)Probe: \{httpGet: \{path: (/\w+), port: 8000\}", block)
     assert [kind for kind, _ in probes] == ["startup", "readiness", "liveness"]
     assert {path for _, path in probes} <= set(create_app(build_service()).openapi()["paths"])
+    assert "enableServiceLinks: false" in block, "else a Service's name may make a setting's"
     (grace,) = re.findall(r'RPN_DRAIN_GRACE_S, value: "(\d+)"', block)
     (patience,) = re.findall(r"terminationGracePeriodSeconds: (\d+)", block)
     defaults = Settings()

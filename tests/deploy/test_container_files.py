@@ -1,15 +1,16 @@
 """The container's files agree with the service's settings and with each other."""
 
 import re
-import subprocess
 from pathlib import Path
 
 import pytest
 
+from service.problems import MEDIA_TYPE, problem_type
+from service.schemas import Problem
 from service.settings import Settings, setting_rows
 
 ROOT = Path(__file__).resolve().parents[2]
-FILES = ["Dockerfile", "docker-compose.yml", "deploy/haproxy.cfg", "deploy/image_check.sh"]
+FILES = ["Dockerfile", "docker-compose.yml", "deploy/haproxy.cfg"]
 
 
 def text(name: str) -> str:
@@ -24,7 +25,7 @@ def found(pattern: str, name: str) -> set[str]:
 
 @pytest.mark.parametrize("name", FILES)
 def test_every_setting_that_is_named_exists(name):
-    assert set(re.findall(r"\bRPN_[A-Z0-9_]+", text(name))) <= {row.name for row in setting_rows()}
+    assert found(r"\bRPN_[A-Z0-9_]+", name) <= {row.name for row in setting_rows()}
 
 
 def test_compose_waits_longer_than_the_service_takes_to_leave():
@@ -52,6 +53,23 @@ def test_the_balancer_is_more_patient_than_the_service():
         assert int(timeout) > Settings.model_fields["body_timeout_s"].default
 
 
+def test_what_the_balancer_says_itself_is_a_problem_of_the_published_schema():
+    """Without an HAProxy; test_load_balancer.py has them said by one."""
+    errors = re.findall(r"http-error status (\d+) (.*) lf-string '(.*)'$", text("deploy/haproxy.cfg"), re.MULTILINE)
+    assert len(errors) == text("deploy/haproxy.cfg").count("http-error ")
+    for status, headers, document in errors:
+        assert f"content-type {MEDIA_TYPE} " in headers
+        assert headers.endswith("hdr X-Request-ID %[var(txn.request_id)]")
+        problem = Problem.model_validate_json(document.replace("%[var(txn.request_id)]", "4f1c"))
+        assert (problem.status, problem.type) == (int(status), problem_type(problem.code))
+        assert (problem.instance, problem.request_id) == ("urn:rpn:request:4f1c", "4f1c")
+
+
+def test_compose_passes_on_what_the_balancer_reads_of_its_environment():
+    assert found(r"\$\{(\w+)", "deploy/haproxy.cfg") == {"MAX_PER_ADDRESS"}
+    assert found(r"^ +- ([A-Z_]+) #", "docker-compose.yml") == {"MAX_PER_ADDRESS"}
+
+
 def test_one_port_everywhere():
     ports = (
         found(r"RPN_PORT=(\d+)$", "Dockerfile")
@@ -60,17 +78,3 @@ def test_one_port_everywhere():
     )
     assert ports == {"8000"}
     assert found(r"'127\.0\.0\.1', int\(e\['(\w+)'\]\), timeout", "Dockerfile") == {"RPN_PORT"}
-
-
-def test_the_index_of_cpu_builds_is_for_the_installer_to_name(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.delenv("TORCH_CPU_INDEX", raising=False)
-    command = ["make", "-n", "install-lock-cpu", "LOCK=requirements.txt"]
-    refused = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert refused.returncode == 2
-    assert "TORCH=cpu needs TORCH_CPU_INDEX" in refused.stderr
-    named = subprocess.run(
-        [*command, "TORCH_CPU_INDEX=https://packages.example/cpu"], cwd=ROOT, capture_output=True, text=True, check=True
-    )
-    assert "--index-url https://packages.example/cpu " in named.stdout
-    for file in ("Makefile", "Dockerfile"):
-        assert not re.search(r"TORCH_CPU_INDEX[ \t]*\??=[ \t]*\S", text(file)), file

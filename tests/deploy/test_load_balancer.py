@@ -1,28 +1,33 @@
 """deploy/haproxy.cfg in a real HAProxy before two stand-ins for the service: who gets a request, and who gets it twice.
 
-Everything is as in the file but the addresses: free ports of this machine, and the replicas named instead of resolved.
+Everything is as in the file but the addresses (free ports of this machine, and the replicas named instead of resolved),
+and where a test says so how long it waits.
 """
 
 import csv
 import http.client
 import io
-import json
+import os
 import re
 import select
 import shutil
 import socket
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+
+from service.problems import MEDIA_TYPE, problem_type
+from service.schemas import Problem
 
 CONFIG = Path(__file__).resolve().parents[2] / "deploy" / "haproxy.cfg"
 HAPROXY = shutil.which("haproxy", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin")
@@ -48,13 +53,19 @@ class Replica:
     abandoned: threading.Event = field(default_factory=threading.Event)
 
     def __post_init__(self):
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
+        self._server = _Server(("127.0.0.1", 0), _handler(self))
         self.port = self._server.server_address[1]
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
 
     def stop(self) -> None:
         self._server.shutdown()
         self._server.server_close()
+
+
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, request, client_address):
+        if not isinstance(sys.exception(), ConnectionError):  # a sender who broke off is none of its faults
+            super().handle_error(request, client_address)
 
 
 def _handler(replica: Replica) -> type[BaseHTTPRequestHandler]:
@@ -100,16 +111,27 @@ class Balancer:
     def propose(self, body=b"picture", headers=None) -> tuple[int, Message, bytes]:
         return _request(self.port, "POST", "/propose", body, headers or {})
 
-    def health(self) -> int:
-        return _request(self.port, "GET", "/balancerz")[0]
+    def begin_upload(self, size: int) -> socket.socket:
+        """A sender of whose picture no more than the first bytes come."""
+        sender = socket.create_connection(("127.0.0.1", self.port), timeout=10)
+        sender.sendall(b"POST /propose HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\npicture" % size)
+        return sender
+
+    def wait_for_under_way(self, requests: int) -> None:
+        _wait(lambda: [row["scur"] for row in self._stats() if row["svname"] == "BACKEND"] == [str(requests)])
+
+    def health(self) -> tuple[int, Message, bytes]:
+        return _request(self.port, "GET", "/balancerz")
 
     def ready_replicas(self) -> int:
-        _, _, table = _request(self.stats_port, "GET", "/;csv")
-        rows = csv.DictReader(io.StringIO(table.decode().removeprefix("# ")))
-        return sum(row["status"].startswith("UP") for row in rows if row["svname"].startswith("replica"))
+        return sum(row["status"].startswith("UP") for row in self._stats() if row["svname"].startswith("replica"))
 
     def wait_for(self, replicas: int) -> None:
         _wait(lambda: self.ready_replicas() == replicas)
+
+    def _stats(self) -> list[dict[str, str]]:
+        _, _, table = _request(self.stats_port, "GET", "/;csv")
+        return list(csv.DictReader(io.StringIO(table.decode().removeprefix("# "))))
 
 
 @pytest.fixture
@@ -122,6 +144,27 @@ def replicas() -> Iterator[list[Replica]]:
 
 @pytest.fixture
 def balancer(replicas, tmp_path) -> Iterator[Balancer]:
+    with _running(replicas, tmp_path) as running:
+        yield running
+
+
+@pytest.fixture
+def impatient(replicas, tmp_path) -> Iterator[Balancer]:
+    """One that waits a second for a picture and for an answer."""
+    changes = ((r"wait-for-body time 10s", "wait-for-body time 1s"), (r"timeout server 60s", "timeout server 1s"))
+    with _running(replicas, tmp_path, changes) as running:
+        yield running
+
+
+@pytest.fixture
+def bounded(replicas, tmp_path) -> Iterator[Balancer]:
+    """One that lets an address have two requests under way."""
+    with _running(replicas, tmp_path, MAX_PER_ADDRESS="2") as running:
+        yield running
+
+
+@contextmanager
+def _running(replicas, folder: Path, changes=(), **environment: str) -> Iterator[Balancer]:
     running = Balancer(_free_port(), _free_port())
     servers = "\n    ".join(
         f"server replica{number} 127.0.0.1:{replica.port}" for number, replica in enumerate(replicas, start=1)
@@ -131,12 +174,15 @@ def balancer(replicas, tmp_path) -> Iterator[Balancer]:
         (r"bind :8080", f"bind 127.0.0.1:{running.port}"),
         (r"bind :8404", f"bind 127.0.0.1:{running.stats_port}"),
         (r"server-template replica \d+ proposals:8000 .*", servers),
+        *changes,
     ):
         config, count = re.subn(pattern, replacement, config)
         assert count == 1, pattern
-    (tmp_path / "haproxy.cfg").write_text(config)
-    with (tmp_path / "log").open("wb") as log:
-        process = subprocess.Popen([HAPROXY, "-db", "-f", tmp_path / "haproxy.cfg"], stdout=log, stderr=log)
+    (folder / "haproxy.cfg").write_text(config)
+    command = [HAPROXY, "-db", "-f", folder / "haproxy.cfg"]
+    environment = {name: value for name, value in os.environ.items() if name != "MAX_PER_ADDRESS"} | environment
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
         try:
             _wait(lambda: _listens(running.port) and running.ready_replicas() == 2)
             yield running
@@ -159,7 +205,7 @@ def test_a_replica_that_is_not_ready_gets_nothing_new(balancer, replicas):
     balancer.wait_for(1)
     assert {balancer.propose()[0] for _ in range(4)} == {200}
     assert [len(replica.asked) for replica in replicas] == [0, 4]
-    assert balancer.health() == 200
+    assert balancer.health()[0] == 200
 
     replicas[0].ready = True
     balancer.wait_for(2)
@@ -169,10 +215,8 @@ def test_no_replica_ready_is_said_as_a_problem(balancer, replicas):
     for replica in replicas:
         replica.ready = False
     balancer.wait_for(0)
-    status, headers, content = balancer.propose()
-    assert (status, headers["Content-Type"], headers["Retry-After"]) == (503, "application/problem+json", "2")
-    assert json.loads(content)["code"] == "no_replica_ready"
-    assert balancer.health() == 503
+    for answer in (balancer.propose(), balancer.health()):
+        assert _headers_of_problem(answer, 503, "no_replica_ready")["Retry-After"] == "2"
 
 
 def test_overload_passes_untouched_and_is_not_tried_elsewhere(balancer, replicas):
@@ -199,10 +243,55 @@ def test_a_refused_connection_is_tried_on_the_other_whatever_the_size(balancer, 
 def test_a_picture_that_kills_a_replica_is_not_handed_to_the_next(balancer, replicas):
     for replica in replicas:
         replica.answer = None
-    status, headers, content = balancer.propose()
-    assert (status, headers["Content-Type"]) == (502, "application/problem+json")
-    assert json.loads(content)["code"] == "bad_gateway"
+    _headers_of_problem(balancer.propose(), 502, "bad_gateway")
     assert sum(len(replica.asked) for replica in replicas) == 1
+
+
+def test_a_replica_that_does_not_answer_is_said_as_a_problem(impatient, replicas):
+    for replica in replicas:
+        replica.works_for = 5
+    _headers_of_problem(impatient.propose(), 504, "gateway_timeout")
+
+
+def test_a_small_picture_that_does_not_come_is_said_as_a_problem(impatient, replicas):
+    with impatient.begin_upload(size=1000) as sender:
+        _headers_of_problem(_answer(sender), 408, "request_timeout")
+    assert [replica.asked for replica in replicas] == [[], []]
+
+
+def test_one_address_may_have_as_much_under_way_as_it_likes(balancer, replicas):
+    with balancer.begin_upload(size=100_000), balancer.begin_upload(size=100_000), balancer.begin_upload(size=100_000):
+        assert balancer.propose()[0] == 200
+
+
+def test_or_no_more_than_is_said(bounded, replicas):
+    with bounded.begin_upload(size=100_000):
+        bounded.wait_for_under_way(1)
+        assert bounded.propose()[0] == 200
+        bounded.wait_for_under_way(1)
+        with bounded.begin_upload(size=100_000):
+            bounded.wait_for_under_way(2)
+            assert _headers_of_problem(bounded.propose(), 429, "too_many_at_once")["Retry-After"] == "2"
+        _wait(lambda: bounded.propose()[0] == 200)
+
+
+def test_an_id_of_the_callers_own_is_the_requests(balancer, replicas):
+    balancer.propose(headers={"X-Request-ID": "mine-1"})
+    assert _ids_seen(replicas) == ["mine-1"]
+    for replica in replicas:
+        replica.answer = None
+    headers = _headers_of_problem(balancer.propose(headers={"X-Request-ID": "mine-2"}), 502, "bad_gateway")
+    assert headers["X-Request-ID"] == "mine-2"
+
+
+@pytest.mark.parametrize("given", [None, "", 'x","code":"y', "x" * 129, "one, two"])
+def test_or_else_a_new_one_that_the_replica_gets_too(balancer, replicas, given):
+    for replica in replicas:
+        replica.answer = None
+    headers = {} if given is None else {"X-Request-ID": given}
+    made_up = _headers_of_problem(balancer.propose(headers=headers), 502, "bad_gateway")["X-Request-ID"]
+    assert made_up not in (given, "")
+    assert _ids_seen(replicas) == [made_up]
 
 
 def test_a_client_that_goes_away_leaves_the_replica_too(balancer, replicas):
@@ -230,6 +319,27 @@ def test_who_the_client_is_only_the_balancer_says(balancer, replicas):
     assert headers.get_all("X-Forwarded-Proto") == ["http"]
     assert headers.get_all("X-Forwarded-Host") == [f"127.0.0.1:{balancer.port}"]
     assert "Forwarded" not in headers
+
+
+def _headers_of_problem(answer: tuple[int, Message, bytes], status: int, code: str) -> Message:
+    """Those of an answer that must be the balancer's own, and whole as the published schema has it."""
+    answered, headers, content = answer
+    assert (answered, headers["Content-Type"]) == (status, MEDIA_TYPE)
+    problem = Problem.model_validate_json(content)
+    assert (problem.status, problem.code, problem.type) == (status, code, problem_type(code))
+    assert headers.get_all("X-Request-ID") == [problem.request_id]
+    assert problem.instance == f"urn:rpn:request:{problem.request_id}"
+    return headers
+
+
+def _ids_seen(replicas: list[Replica]) -> list[str]:
+    return [value for replica in replicas for headers, _ in replica.asked for value in headers.get_all("X-Request-ID")]
+
+
+def _answer(sender: socket.socket) -> tuple[int, Message, bytes]:
+    response = http.client.HTTPResponse(sender)
+    response.begin()
+    return response.status, response.headers, response.read()
 
 
 def _request(port: int, method: str, path: str, body=None, headers=None) -> tuple[int, Message, bytes]:
