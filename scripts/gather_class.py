@@ -6,19 +6,19 @@ OUT holds the base's pictures and boxes, and of the other's train split the pict
 boxes of that class alone; with ``--background PATTERN`` those that show none of it, too, in which all is background: it
 is for pictures whose boxes of the class are exhaustive. With ``--without person`` these are the pictures that show no
 person, and the other need not know the class at all: where nobody is there is no face. What the base names in any split
-is not taken again: a picture in train and val would flatter. The pictures are linked. So were the photographs put
-together that pedestrian and face were last trained on.
+is not taken again, be it in a test.json, which OUT does without: a picture in train and val would flatter. The pictures
+are linked. So were the photographs put together that pedestrian and face were last trained on.
 """
 
 import argparse
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-_SPLITS = ("train", "val")
+_WITH_CLASSES = ("images", "annotations", "categories")
 
 Content = Mapping[str, Any]
 
@@ -65,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Make a COCO data set larger by another's pictures of one class.")
     parser.add_argument("out", type=Path, help="the folder to write, which must not be there")
     parser.add_argument("--base", type=Path, required=True, help="a folder with train.json, val.json and images/")
-    parser.add_argument("--add", type=Path, required=True, help="a folder of the same layout")
+    parser.add_argument("--add", type=Path, required=True, help="another, of which train.json is taken")
     parser.add_argument("--class", dest="name", required=True, help="the class that is taken, by its name in both")
     parser.add_argument("--only", default="*", metavar="PATTERN", help="only pictures whose file names match")
     parser.add_argument("--background", default="", metavar="PATTERN", help="and those without it that match this")
@@ -73,29 +73,40 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     if given.without and not given.background:
         parser.error("--without says which pictures are background: name them by --background")
-    base = {split: _read(given.base / f"{split}.json") for split in _SPLITS}
-    named = {image["file_name"] for content in base.values() for image in content["images"]}
+    train, val = _read(given.base / "train.json", _WITH_CLASSES), _read(given.base / "val.json")
+    test = given.base / "test.json"
+    held_back = [val, _read(test)] if test.is_file() else [val]
+    named = {name for content in (train, *held_back) for name in _names(content)}
     try:
-        train = gathered(
-            base["train"],
-            _read(given.add / "train.json"),
+        made = gathered(
+            train,
+            _read(given.add / "train.json", _WITH_CLASSES),
             given.name,
             only=given.only,
             taken=named,
             background=given.background,
             without=given.without,
         )
-        (given.out / "images").mkdir(parents=True)
+        links = {name: given.base if name in named else given.add for name in (*_names(made), *_names(val))}
+        _write(given.out, {"train": made, "val": val}, links)
     except (ValueError, OSError) as error:
         sys.exit(f"gather_class.py: {error}")
-    for split, content in (("train", train), ("val", base["val"])):
-        (given.out / f"{split}.json").write_text(json.dumps(content), encoding="utf-8")
-        for image in content["images"]:
-            folder = given.base if image["file_name"] in named else given.add
-            link = given.out / "images" / image["file_name"]
-            link.parent.mkdir(parents=True, exist_ok=True)
-            link.symlink_to((folder / "images" / image["file_name"]).resolve())
-    print(f"{given.out}: {len(train['images'])} pictures to train on, {len(train['annotations'])} boxes")
+    print(f"{given.out}: {len(made['images'])} pictures to train on, {len(made['annotations'])} boxes")
+
+
+def _names(content: Content) -> list[str]:
+    return [image["file_name"] for image in content["images"]]
+
+
+def _write(out: Path, splits: Mapping[str, Content], pictures: Mapping[str, Path]) -> None:
+    """``pictures``: the folder that each is taken from, by its name, once however many records have it."""
+    (out / "images").mkdir(parents=True)
+    for split, content in splits.items():
+        (out / f"{split}.json").write_text(json.dumps(content), encoding="utf-8")
+    for name, folder in pictures.items():
+        link = out / "images" / name
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to((folder / "images" / name).resolve())
 
 
 def _boxes_of(content: Content, name: str) -> list[dict[str, Any]]:
@@ -114,12 +125,16 @@ def _class_id(content: Content, name: str) -> object:
     raise ValueError(f"no class {name!r} among {', '.join(category['name'] for category in content['categories'])}")
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path, lists: Iterable[str] = ("images",)) -> dict[str, Any]:
+    """A split's content, which holds lists of these names; otherwise that is said, and the script ends."""
     try:
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         sys.exit(f"gather_class.py: {path}: {error}")
-    return content
+    for name in lists:
+        if not isinstance(content, dict) or not isinstance(content.get(name), list):
+            sys.exit(f"gather_class.py: {path}: not a COCO instances file ({name!r} is no list)")
+    return dict(content)
 
 
 if __name__ == "__main__":

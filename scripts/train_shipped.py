@@ -4,14 +4,15 @@
 
 DATA holds the folders general/, pedestrian/ and face/, each as `rpn train` takes it. OUT gets a run each, and in
 released/ the checkpoints with their cards. What was stopped goes on with the same command: a run where it was, and
-what is done is not done again. `--quick --device cpu` goes through all of it in miniature, anywhere: a few pictures,
-one epoch, 64 pixels.
+what is done is not done again; what is released takes the place of what was, where its version or its texts are others.
+`--quick --device cpu` goes through all of it in miniature, anywhere: a few pictures, one epoch, 64 pixels.
 
 What ships today was trained on a CPU, over days and in more stages than these: the cards say how. This is the recipe
 for a GPU, which has not run on one yet. Its epochs are what an hour or less should hold there.
 """
 
 import argparse
+import json
 import shutil
 import signal
 import subprocess
@@ -22,7 +23,9 @@ from pathlib import Path
 
 import torch
 
+from model.checkpoints.checkpoint import load_checkpoint
 from model.cores import usable_cores
+from model.errors import CheckpointError
 from model.precision import choose_precision
 from model.training.run import DEFAULT_BEST_BY
 from model.training.run_folder import BEST_FILE
@@ -137,10 +140,11 @@ def _commands(given: argparse.Namespace, machine: Machine) -> Iterator[list[str]
             partial.rename(out / stage.data)
         yield _train(stage, machine, data, out)
         released = out / "released" / f"{stage.name}.safetensors"
-        if not released.with_suffix(".md").exists():  # the card is written last
+        about = None if given.about is None else given.about.resolve() / f"{stage.name}.json"
+        if not _is_released(released, given.version, about):
             released.parent.mkdir(exist_ok=True)
-            about = () if given.about is None else ("--about", str(given.about.resolve() / f"{stage.name}.json"))
-            yield [*_release(stage, machine, data, out, released), "--version", given.version, *about]
+            texts = () if about is None else ("--about", str(about))
+            yield [*_release(stage, machine, data, out, released), "--version", given.version, *texts]
 
 
 def _gather(name: str, data: Path, out: Path) -> list[str]:
@@ -157,6 +161,18 @@ def _train(stage: Stage, machine: Machine, data: Path, out: Path) -> list[str]:
     run = ["--data", str(folder), "--out", str(out / stage.name), "--name", stage.name, *start]
     options = ["--input-size", machine.size(stage), *recipe, "--best-by", stage.best_by]
     return [*_rpn(), "train", *run, *options, *machine.training]
+
+
+def _is_released(path: Path, version: str, about: Path | None) -> bool:
+    """Whether it is there, of this version, with these texts, if any, and with its own card, which is written last."""
+    try:
+        checkpoint, card = load_checkpoint(path), path.with_suffix(".md").read_text(encoding="utf-8")
+        texts = {} if about is None else dict(json.loads(about.read_text(encoding="utf-8")))
+    except (CheckpointError, OSError, TypeError, ValueError):  # what is wrong with the texts, the release says
+        return False
+    stated = {**checkpoint.provenance, "measured_on": next(iter(checkpoint.metrics), "")}
+    same = all(stated.get(name) == text for name, text in texts.items())
+    return same and checkpoint.version == version and checkpoint.digest in card
 
 
 def _release(stage: Stage, machine: Machine, data: Path, out: Path, released: Path) -> list[str]:

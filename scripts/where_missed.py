@@ -24,7 +24,7 @@ from model.evaluation.evaluate import propose
 from model.evaluation.overlap import iou_matrix
 from model.predictor import Predictor
 from model.structures import BoolArray, FloatArray, Proposals
-from model.training.annotations import AnnotatedPicture, read_annotations
+from model.training.annotations import AnnotatedPicture, read_measurable
 
 _SIDE = 640
 _HEIGHTS = (0, 16, 24, 32, 48, 64, 96, 160, inf)
@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     given = parser.parse_args(arguments)
     try:
-        pictures = read_annotations(given.data)
+        pictures = read_measurable(given.data)
         predictor = Predictor.load(given.weights, device=given.device, precision=given.precision)
         print(table(propose(predictor, pictures), pictures, given.group))
     except ModelError as error:

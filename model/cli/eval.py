@@ -30,7 +30,7 @@ from model.evaluation.training_log import TrainingLog, read_log
 from model.host.graphs import chosen_cache
 from model.precision import choose_precision
 from model.predictor import Predictor
-from model.training.annotations import AnnotatedPicture, read_annotations
+from model.training.annotations import AnnotatedPicture, read_measurable
 from model.training.run_folder import LOG_FILE
 
 _DESCRIPTION = """
@@ -90,9 +90,7 @@ def run(arguments: argparse.Namespace) -> int:
     check_targets((arguments.json, arguments.report))
     checkpoints = _checkpoints(arguments.weights)
     baselines = {name: load_baseline(name) for name in arguments.baseline}
-    pictures = read_annotations(arguments.data, arguments.images)
-    if not any(len(picture.boxes) for picture in pictures):
-        raise DataError(f"{arguments.data}: none of its pictures has a box to find")
+    pictures = read_measurable(arguments.data, arguments.images)
     judged = {name: _measure(arguments, *checkpoint, pictures) for name, checkpoint in checkpoints.items()}
     findings = next(found for found, _ in judged.values())
     contenders = [_contender(name, *measured) for name, measured in judged.items()]
@@ -136,7 +134,8 @@ def _measure(
     started = time.perf_counter()
     proposals = propose(predictor, pictures, batch_size=arguments.batch_size, nms_iou=arguments.nms_iou)
     seconds = (time.perf_counter() - started) / max(1, len(pictures))
-    return judge(checkpoint, short_path(arguments.data), pictures, proposals, arguments.nms_iou), seconds
+    computed = f"{predictor.runtime} on {predictor.device}"
+    return judge(checkpoint, short_path(arguments.data), pictures, proposals, computed, arguments.nms_iou), seconds
 
 
 def _predictor(arguments: argparse.Namespace, path: Path, checkpoint: Checkpoint) -> Predictor:
@@ -153,7 +152,9 @@ def _predictor(arguments: argparse.Namespace, path: Path, checkpoint: Checkpoint
 def _contender(name: str, findings: Findings, seconds: float) -> Contender:
     errors = error_figures(findings.coverage, findings.served)
     boxes = [proposals.boxes for proposals in findings.proposals]
-    return Contender(name, boxes, findings.recall, seconds, is_learned=True, errors=errors)
+    return Contender(
+        name, boxes, findings.recall, seconds, is_learned=True, errors=errors, conditions=findings.conditions
+    )
 
 
 def _figures(findings: Findings, contenders: Sequence[Contender]) -> dict[str, Any]:
@@ -183,10 +184,14 @@ def _training_log(arguments: argparse.Namespace) -> TrainingLog | None:
 def _print(arguments: argparse.Namespace, findings: dict[str, Findings], contenders: Sequence[Contender]) -> None:
     """A command's answer."""
     alone = len(contenders) == 1
-    pictures = len(next(iter(findings.values())).pictures)
-    title = f"{next(iter(findings))} on {arguments.data}" if alone else str(arguments.data)
-    lines = [f"{title}, {pictures} pictures", recall_table({c.name: c.recall for c in contenders})]
-    lines += [("" if alone else f"{name}: ") + _calibration_line(found) for name, found in findings.items()]
+    name, first = next(iter(findings.items()))
+    data = f"{arguments.data}, {len(first.pictures)} pictures"
+    lines = [f"{name} on {data}; {first.conditions}" if alone else data]
+    lines.append(recall_table({c.name: c.recall for c in contenders}))
+    lines += [
+        _calibration_line(found) if alone else f"{name}: {found.conditions}; {_calibration_line(found)}"
+        for name, found in findings.items()
+    ]
     if not alone:
         each = ", ".join(f"{c.name} {c.seconds:.3g}" for c in contenders)
         lines.append(f"seconds a picture (CPU threads: {torch.get_num_threads()}): {each}")

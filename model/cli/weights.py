@@ -34,7 +34,7 @@ from model.network.network import build_network
 from model.predictor import Predictor
 from model.preparation import prepare
 from model.structures import Proposals
-from model.training.annotations import AnnotatedPicture, read_annotations
+from model.training.annotations import AnnotatedPicture, read_measurable
 
 # Between these thresholds of NMS lies what callers ask for; what a score means depends on it (`model.calibration`).
 _CALIBRATED_AT = (0.5, 0.7, 0.9)
@@ -140,7 +140,7 @@ def run_release(arguments: argparse.Namespace) -> int:
     trained = replace(load_checkpoint(arguments.file), calibration=None, quantization=None)  # measured anew
     config = _served(trained.config, arguments)
     halved = replace(trained, config=config, version=arguments.version, state_dict=_halved(trained))
-    pictures = read_annotations(arguments.data)
+    pictures = read_measurable(arguments.data)
     device = choose_device(arguments.device)
     place = about.pop("measured_on", short_path(arguments.data))
     figures, recall, coverage, calibration = _measure(halved, arguments.file, pictures, device)

@@ -19,7 +19,8 @@ class Contender:
 
     ``boxes``: each picture's, float32 (K, 4) ``xyxy``, highest first, as many as the largest budget asks for at most;
     ``seconds``: of wall clock for each picture, from its file to its boxes; ``is_learned``: a checkpoint, not a
-    baseline; ``errors``: the calibration errors of a checkpoint.
+    baseline; ``errors``: the calibration errors of a checkpoint; ``conditions``: those that it was measured under, as
+    `model.evaluation.findings` says them, nothing for a baseline.
     """
 
     name: str
@@ -28,6 +29,7 @@ class Contender:
     seconds: float
     is_learned: bool
     errors: Mapping[str, float] = field(default_factory=dict)
+    conditions: str = ""
 
     def figures(self) -> dict[str, float]:
         """Recall, calibration error and seconds by name."""

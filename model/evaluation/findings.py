@@ -20,14 +20,16 @@ from model.training.annotations import AnnotatedPicture
 class Findings:
     """A checkpoint's proposals on annotated pictures, and what they are worth.
 
-    ``proposals``: one for each picture, with the network's own scores, after NMS at ``nms_iou``; ``served``: float32
-    (M,), in the order of ``coverage``, the scores as they are served.
+    ``proposals``: one for each picture, with the network's own scores, after NMS at ``nms_iou``; ``computed``: by what,
+    in which format and on which device, ``torch fp32 on cpu``; ``served``: float32 (M,), in the order of ``coverage``,
+    the scores as they are served.
     """
 
     checkpoint: Checkpoint
     data: str
     pictures: Sequence[AnnotatedPicture]
     proposals: Sequence[Proposals]
+    computed: str
     nms_iou: float
     recall: Recall
     coverage: Coverage
@@ -37,6 +39,11 @@ class Findings:
     def is_calibrated(self) -> bool:
         """Whether the checkpoint carries a calibration."""
         return self.checkpoint.calibration is not None
+
+    @property
+    def conditions(self) -> str:
+        """What the figures hold under, beside the pictures: ``NMS at 0.5, openvino int8 on cpu``."""
+        return f"NMS at {self.nms_iou:g}, {self.computed}"
 
     def expected(self) -> npt.NDArray[np.float32]:
         """(M,): the scores as served; of a checkpoint without calibration, as one fitted here would make them."""
@@ -52,11 +59,12 @@ def judge(
     data: str,
     pictures: Sequence[AnnotatedPicture],
     proposals: Sequence[Proposals],
+    computed: str,
     nms_iou: float | None = None,
 ) -> Findings:
     """Measure the checkpoint's proposals, which bear the network's own scores; ``data`` names the pictures.
 
-    ``nms_iou``: that they are left by, the model's own for None.
+    ``computed``: as `Findings` has it; ``nms_iou``: that they are left by, the model's own for None.
     """
     nms_iou = checkpoint.config.selection.nms_iou if nms_iou is None else nms_iou
     coverage = measure_coverage(proposals, pictures)
@@ -65,6 +73,7 @@ def judge(
         data=data,
         pictures=pictures,
         proposals=proposals,
+        computed=computed,
         nms_iou=nms_iou,
         recall=recall_of(proposals, pictures),
         coverage=coverage,

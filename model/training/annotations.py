@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from model.errors import DataError
 from model.structures import FloatArray, ImageSize
 from model.training.faults import stop
 from model.training.records import BoxRecord, PictureRecord
@@ -42,6 +43,18 @@ def read_annotations(path: Path, images: Path | None = None, *, split: str = "va
     """
     records = parse_split(split_file(path, split), images, stop)
     return [annotated(picture) for picture in records.pictures]
+
+
+def read_measurable(path: Path, images: Path | None = None) -> list[AnnotatedPicture]:
+    """As `read_annotations`, for whoever measures what is found of the boxes.
+
+    Raises:
+        DataError: there is no box to find, or a file or a record cannot be used.
+    """
+    pictures = read_annotations(path, images)
+    if not any(len(picture.boxes) for picture in pictures):
+        raise DataError(f"{path}: none of its pictures has a box to find")
+    return pictures
 
 
 def annotated(picture: PictureRecord) -> AnnotatedPicture:

@@ -32,6 +32,8 @@ def mosaic(samples: Sequence[Sample], size: ImageSize, random: np.random.Generat
     for i, sample in enumerate(samples):
         left, right = xs[i % 2], xs[i % 2 + 1]
         top, bottom = ys[i // 2], ys[i // 2 + 1]
+        if left == right or top == bottom:  # a side of one pixel cannot be parted
+            continue
         part = _covering(sample, ImageSize(right - left, bottom - top), random)
         canvas.paste(part.picture, (left, top))
         corner = np.array([left, top, left, top], dtype=np.float32)

@@ -65,6 +65,23 @@ def test_without_a_pattern_all_are_taken(folders: Path):
     assert names == ["a.jpg", "new.jpg", "other.png"]
 
 
+def test_what_the_base_tests_on_is_not_trained_on(folders: Path):
+    write(folders / "base", "test", ["new.jpg"], [(1, "person", 0)], ["person"])
+    run(folders)
+    names = [picture.path.name for picture in read_annotations(folders / "out", split="train")]
+    assert names == ["a.jpg", "other.png"]
+    assert not (folders / "out" / "test.json").exists()
+
+
+def test_a_file_that_several_records_name_is_linked_once(folders: Path):
+    write(folders / "base", "val", ["v.jpg", "a.jpg", "v.jpg"], [], ["person"])
+    write(folders / "more", "train", ["new.jpg", "new.jpg"], [(1, "person", 0), (2, "person", 0)], ["person"])
+    run(folders)
+    assert sorted(path.name for path in (folders / "out" / "images").iterdir()) == ["a.jpg", "new.jpg", "v.jpg"]
+    for split, count in (("train", 3), ("val", 3)):
+        assert len(read_annotations(folders / "out", split=split)) == count
+
+
 def test_background_is_what_has_no_box_of_it_not_even_one_to_ignore(folders: Path):
     run(folders, "--only", "new*", "--background", "c*.jpg")
     _, cat, new = read_annotations(folders / "out", split="train")
@@ -102,3 +119,19 @@ def test_what_cannot_be_done_is_one_line(folders: Path, capsys: pytest.CaptureFi
     (folders / "more" / "train.json").unlink()
     with pytest.raises(SystemExit, match=r"more/train\.json: .*No such file"):
         run(folders)
+
+
+@pytest.mark.parametrize(
+    ("split", "missing"),
+    [("base/train", "categories"), ("more/train", "categories"), ("base/val", "images"), ("base/test", "images")],
+)
+def test_a_file_without_what_is_needed_of_it_is_named(split: str, missing: str, folders: Path):
+    write(folders / "base", "test", ["t.jpg"], [], ["person"])
+    path = folders / f"{split}.json"
+    content = json.loads(path.read_text())
+    del content[missing]
+    path.write_text(json.dumps(content))
+    with pytest.raises(SystemExit) as ended:
+        run(folders)
+    assert ended.value.code == f"gather_class.py: {path}: not a COCO instances file ('{missing}' is no list)"
+    assert not (folders / "out").exists()

@@ -1,12 +1,16 @@
 """The recipe of the shipped weights, in miniature: every command of it runs, and none twice."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 import train_shipped
-from model.checkpoints.checkpoint import load_checkpoint
+from model.architectures import DEFAULT_ARCHITECTURE, architecture
+from model.checkpoints.card import write_card
+from model.checkpoints.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from model.training.annotations import read_annotations
 from tests.scenes import write_coco
 
@@ -61,6 +65,38 @@ def commands(capfd: pytest.CaptureFixture[str]) -> list[str]:
     kinds = ("train", "release", "gather")
     announced = [line.split() for line in capfd.readouterr().out.splitlines() if line.startswith("+ ")]
     return [next(kind for kind in kinds if any(kind in Path(word).stem for word in words[2:6])) for words in announced]
+
+
+def test_what_is_released_otherwise_is_released_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Another version or another text than those of what is there, or a card that is not its own."""
+    ran: list[list[str]] = []
+    monkeypatch.setattr(train_shipped, "_run", lambda command: ran.append(command) or 0)
+    out, about = tmp_path / "released" / "general.safetensors", tmp_path / "general.json"
+    out.parent.mkdir()
+    about.write_text(json.dumps({"limits": "None.", "measured_on": "scenes"}))
+    weights = {"weight": torch.zeros(1)}
+    made = Checkpoint("general", "1", architecture(DEFAULT_ARCHITECTURE), weights, {"limits": "None."}, {"scenes": {}})
+    made = replace(made, digest=save_checkpoint(made, out))
+    card = write_card(made, out.name, "", 0)
+
+    def released(card: str, *options: str) -> bool:
+        ran.clear()
+        out.with_suffix(".md").write_text(card)
+        train_shipped.main(["--data", "none", "--out", str(tmp_path), "--device", "cpu", "--only", "general", *options])
+        train, *others = ran
+        assert "train" in train
+        return any("release" in command for command in others)
+
+    texts = ("--about", str(tmp_path))
+    assert not released(card)
+    assert not released(card, *texts)
+    assert released(card, "--version", "2")
+    assert released("# general 1\n")
+    for other in ('{"limits": "Many."}', '{"measured_on": "others"}', '{"data": "Drawn."}', "[1]", "{"):
+        about.write_text(other)
+        assert released(card, *texts), other
+    out.write_bytes(out.read_bytes()[:-1])
+    assert released(card)
 
 
 def test_a_stage_that_fails_ends_it(tmp_path: Path, capfd: pytest.CaptureFixture[str]):

@@ -1,5 +1,6 @@
 """Which objects a checkpoint misses, as a table."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +41,16 @@ def test_objects_are_counted_by_height_and_by_photograph():
         "| 16 to 24 | 1 | 0.00 | 1.00 | 1.00 |",
         "| over 160 | 2 | 0.50 | 0.50 | 0.50 |",
     ]
+
+
+@pytest.mark.parametrize("kept", [[], ["images"]])
+def test_a_split_without_an_object_is_one_line(kept: list[str], tmp_path: Path):
+    path = write_coco(tmp_path, "val", range(2))
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps({name: content[name] if name in kept else [] for name in content}))
+    with pytest.raises(SystemExit) as ended:
+        where_missed.main([str(tmp_path / "none.safetensors"), "--data", str(path)])
+    assert ended.value.code == f"where_missed.py: {path}: none of its pictures has a box to find"
 
 
 @pytest.mark.e2e

@@ -64,7 +64,8 @@ def _lead(findings: Findings) -> str:
     boxes = findings.recall.counts["all"]
     ignored = sum(len(picture.ignored) for picture in findings.pictures)
     text = f"Measured on {findings.data}: {len(findings.pictures):,} pictures, {boxes:,} objects"
-    return paragraph(text + (f", {ignored:,} regions to ignore." if ignored else "."), "lead")
+    text += f", {ignored:,} regions to ignore" if ignored else ""
+    return paragraph(f"{text}; {findings.conditions}.", "lead")
 
 
 def _headline(findings: Findings) -> str:

@@ -24,6 +24,7 @@ def side_by_side(contenders: Sequence[Contender], boxes: Sequence[FloatArray]) -
     """
     if len(contenders) < 2:
         return []
+    measured = [f"{c.name}: {c.conditions}" for c in contenders if c.conditions]
     return [
         heading("Side by side"),
         paragraph(
@@ -31,6 +32,7 @@ def side_by_side(contenders: Sequence[Contender], boxes: Sequence[FloatArray]) -
             "without learning as dashed ones. The seconds are those of the wall clock from a picture's file to its "
             "boxes, on the machine that made this report."
         ),
+        *([paragraph(f"{'; '.join(measured)}.")] if measured else []),
         charts((chart.title, chart.svg()) for chart in _curves(contenders, boxes)),
         table(_head(), [_row(contender) for contender in contenders]),
         folded("All sizes, all numbers of proposals", recall_table({c.name: c.recall for c in contenders})),

@@ -62,9 +62,14 @@ def test_eval_prints_and_writes_the_same_figures(
     command = ["eval", str(run / "best.safetensors"), "--data", str(data / "val.json"), "--json", str(out)]
     assert cli.main([*command, "--device", "cpu"]) == 0
     figures = json.loads(out.read_text())
-    (row,) = (line.split() for line in capsys.readouterr().out.splitlines() if line.split()[:1] == ["all"])
+    printed = capsys.readouterr().out
+    checkpoint = load_checkpoint(run / "best.safetensors")
+    nms = checkpoint.config.selection.nms_iou
+    title = f"{checkpoint.name} 0 on {data / 'val.json'}, 4 pictures; NMS at {nms:g}, torch fp32 on cpu\n"
+    assert printed.startswith(title)
+    (row,) = (line.split() for line in printed.splitlines() if line.split()[:1] == ["all"])
     assert [float(v) for v in row[1:6]] == [figures[f"AR@{b}"] for b in (1, 10, 100, 300, 1000)]
-    validation = load_checkpoint(run / "best.safetensors").metrics["validation"]
+    validation = checkpoint.metrics["validation"]
     assert {name: figures[name] for name in validation} == validation
     assert set(figures) - set(validation) == {"ECE", "ECE/raw", "ECE@100", "ECE@100/raw"}
 
@@ -141,13 +146,16 @@ def test_baselines_and_other_checkpoints_stand_beside_the_first(
     out, report = tmp_path / "figures.json", tmp_path / "report.html"
     first, second = run / "best.safetensors", run / "last.safetensors"
     command = ["eval", first, second, "--data", data / "val.json", "--device", "cpu", "--json", out, "--report", report]
-    baselines = ["--baseline", "selective-search", "--baseline", "sliding-window"]
-    assert cli.main([str(a) for a in (*command, *baselines)]) == 0
+    options = ["--baseline", "selective-search", "--baseline", "sliding-window", "--nms-iou", "0.6"]
+    assert cli.main([str(a) for a in (*command, *options)]) == 0
     printed = capsys.readouterr().out
     figures = json.loads(out.read_text())
     name = load_checkpoint(first).name
     names = [f"{name} 0 (scenes/{path.name})" for path in (first, second)] + ["selective-search", "sliding-window"]
     assert list(figures["compared"]) == names
+    said = [f"{name}: NMS at 0.6, torch fp32 on cpu" for name in names[:2]]
+    assert all(f"\n{line}; calibration error: " in printed for line in said)
+    assert f"<p>{'; '.join(said)}.</p>" in report.read_text()
     for figure, value in figures["compared"][names[0]].items():
         assert figure == "seconds_per_picture" or figures[figure] == value
     assert all(row["seconds_per_picture"] > 0 for row in figures["compared"].values())
@@ -212,6 +220,7 @@ def test_a_release_is_halved_measured_and_carded(
     measured = tmp_path / "int8.json"
     command = ["eval", str(out), "--data", str(data / "val.json"), "--precision", "int8", "--json", str(measured)]
     assert cli.main([*command, "--device", "cpu"]) == 0
+    assert "; NMS at 0.8, openvino int8 on cpu\n" in capsys.readouterr().out
     again = json.loads(measured.read_text())
     stated = shown["metrics"][integers]
     for figure, value in stated.items():  # an ECE is of a curve that has not seen the picture there, and has here
@@ -239,6 +248,17 @@ def test_a_release_that_integers_would_spoil_does_without(
     assert "not for int8: " in capsys.readouterr().err
     assert load_checkpoint(out).quantization is None, "nor is what was measured before taken over"
     assert len(load_checkpoint(out).metrics) == 2
+
+
+def test_what_cannot_be_measured_is_not_released(
+    run: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    bare, out = tmp_path / "bare.json", tmp_path / "scenes.safetensors"
+    bare.write_text(json.dumps({**json.loads((data / "val.json").read_text()), "annotations": []}))
+    command = ("weights", "release", run / "best.safetensors", "--out", out, "--version", "1", "--data", bare)
+    printed = fault(capsys, *command)  # its pictures are not there: none is looked at
+    assert printed == f"rpn: {bare}: none of its pictures has a box to find\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["bare.json"]
 
 
 def test_a_checkpoint_is_quantized_where_it_loses_no_more_than_that(

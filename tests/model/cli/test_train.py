@@ -23,6 +23,14 @@ from tests.scenes import write_coco
 
 REPOSITORY = Path(__file__).parents[3]
 PATIENCE_S = 90
+# `rpn train` that saves its state after every step, and not once in two minutes.
+SAVING = """
+import sys
+from model.training import loop
+from service import cli
+loop._SAVE_AFTER_S = 0.0
+sys.exit(cli.main(sys.argv[1:]))
+"""
 
 
 @pytest.fixture(scope="module")
@@ -289,6 +297,46 @@ def test_a_signal_to_the_whole_group_stops_the_run_and_not_its_workers(tmp_path:
     assert "Traceback" not in printed
     assert (out / STATE_FILE).exists()
     assert not list(out.glob("*.partial"))
+
+
+def test_a_run_that_is_killed_goes_on_to_the_bit(tmp_path: Path):
+    """By one thread each: two processes train side by side at first, the one that is killed and an undisturbed one."""
+    write_coco(tmp_path, "train", range(12))
+    write_coco(tmp_path, "val", range(20, 21))
+    options = ["--architecture", "rpn_regnet_x_400mf_fpn", "--input-size", "64", "--epochs", "1", "--batch-size", "1"]
+    options += ["--device", "cpu", "--workers", "0", "--data", str(tmp_path), "--out"]
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    with started("-m", "service.cli", "train", *options, str(whole)) as undisturbed:
+        with started("-c", SAVING, "train", *options, str(broken)) as killed:
+            wait_for(broken / STATE_FILE, killed)
+            killed.kill()
+        progress = torch.load(broken / STATE_FILE, weights_only=True)["progress"]
+        assert progress["epoch"] == 0
+        assert 0 < progress["total"] < 12, "in the middle of the epoch"
+        with started("-c", SAVING, "train", *options, str(broken)) as resumed:
+            _, said = resumed.communicate(timeout=PATIENCE_S)
+        undisturbed.communicate(timeout=PATIENCE_S)
+    assert (killed.returncode, resumed.returncode, undisturbed.returncode) == (-signal.SIGKILL, 0, 0)
+    assert f"resumed at epoch 1, step {progress['total']}\n" in said
+    first, second = (load_checkpoint(folder / LAST_FILE).state_dict for folder in (whole, broken))
+    assert list(first) == list(second)
+    assert [name for name, tensor in first.items() if not torch.equal(tensor, second[name])] == []
+
+
+def started(*arguments: str) -> "subprocess.Popen[str]":
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, *arguments]
+    return subprocess.Popen(
+        command, cwd=REPOSITORY, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def wait_for(path: Path, process: "subprocess.Popen[str]") -> None:
+    end = time.monotonic() + PATIENCE_S
+    while not path.exists():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < end, f"{path.name} does not come"
+        time.sleep(0.01)
 
 
 def test_help_says_how_several_gpus_are_used(capsys: pytest.CaptureFixture[str]):

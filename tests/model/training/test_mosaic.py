@@ -8,6 +8,7 @@ from model.training.mosaic import mosaic
 
 COLOURS = ((255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 0))
 SIZE = ImageSize(120, 90)
+NONE = np.zeros((0, 4), dtype=np.float32)
 
 
 def marked(colour: tuple[int, int, int], label: int) -> Sample:
@@ -56,6 +57,19 @@ def test_a_picture_may_be_far_longer_than_its_quarter(long: tuple[int, int]):
     sample = Sample(Image.new("RGB", long), np.array([[0, 0, *long]], np.float32), np.zeros((0, 4), np.float32))
     for size in (ImageSize(120, 4), ImageSize(4, 120), SIZE):
         assert mosaic([sample] * 4, size, np.random.default_rng(0)).picture.size == (size.width, size.height)
+
+
+@pytest.mark.parametrize("width", [1, 2, 3, 4, 40])
+@pytest.mark.parametrize("height", [1, 2, 3, 4, 30])
+def test_a_canvas_may_be_as_small_as_a_picture_can_be(width: int, height: int):
+    grey = (100, 100, 100)
+    for seed in range(5):
+        own = Sample(Image.new("RGB", (width, height), grey), np.array([[0, 0, width, height]], np.float32), NONE)
+        result = mosaic([own] * 4, ImageSize(width, height), np.random.default_rng(seed))
+        assert result.picture.getcolors() == [(width * height, grey)], "all of it is covered"
+        for box in (*result.boxes, *result.ignored):
+            assert (box[:2] >= 0).all()
+            assert (box[2:] <= (width, height)).all()
 
 
 def test_three_pictures_are_refused():

@@ -18,6 +18,7 @@ from model.structures import Proposals
 from model.training.annotations import AnnotatedPicture, read_annotations
 from tests.scenes import write_coco
 
+COMPUTED = "torch fp32 on cpu"
 LOG = TrainingLog({"epoch": [1.0, 2.0], "box": [0.2, 0.1], "AR@100": [0.3, 0.4]})
 
 
@@ -35,7 +36,7 @@ def findings(tiny_config: ModelConfig, tmp_path: Path) -> Findings:
     pictures = read_annotations(write_coco(tmp_path, "val", range(8)))
     checkpoint = Checkpoint("<tiny>", "1", tiny_config, {}, {"data": "drawn & made up"})
     proposals = [proposed(picture, seed) for seed, picture in enumerate(pictures)]
-    return judge(checkpoint, "scenes/val.json", pictures, proposals)
+    return judge(checkpoint, "scenes/val.json", pictures, proposals, COMPUTED)
 
 
 def test_all_of_it_is_in_the_one_file(findings: Findings):
@@ -52,12 +53,20 @@ def test_all_of_it_is_in_the_one_file(findings: Findings):
     assert str(findings.pictures[0].path.parent) not in html, "it does not say where it was made"
 
 
+def test_it_says_how_the_figures_were_measured(findings: Findings):
+    boxes = findings.recall.counts["all"]
+    own = f"scenes/val.json: 8 pictures, {boxes} objects; NMS at 0.7, torch fp32 on cpu.</p>"
+    assert own in write_report(findings)
+    args = (findings.checkpoint, findings.data, findings.pictures, findings.proposals)
+    assert "objects; NMS at 0.5, openvino int8 on cpu.</p>" in write_report(judge(*args, "openvino int8 on cpu", 0.5))
+
+
 def test_with_and_without_a_calibration_and_a_log(findings: Findings):
     plain = write_report(findings)
     assert "Losses" not in plain
     assert "This checkpoint is not calibrated" in plain
     checkpoint = replace(findings.checkpoint, calibration=Calibration((Curve(1.0, 1.0, -1.0),)))
-    calibrated = judge(checkpoint, findings.data, findings.pictures, findings.proposals)
+    calibrated = judge(checkpoint, findings.data, findings.pictures, findings.proposals, COMPUTED)
     assert calibrated.figures()["ECE"] != calibrated.figures()["ECE/raw"]
     assert "calibrated, as served" in write_report(calibrated)
 
@@ -67,7 +76,7 @@ def test_pictures_without_boxes_and_without_proposals(findings: Findings):
     empty = [replace(picture, boxes=none) for picture in findings.pictures]
     nothing = [Proposals(none, np.zeros(0, np.float32))] * len(empty)
     for pictures, proposals in ((empty, findings.proposals), (findings.pictures, nothing), (empty, nothing), ([], [])):
-        html = write_report(judge(findings.checkpoint, "x", pictures, proposals), TrainingLog({"epoch": []}))
+        html = write_report(judge(findings.checkpoint, "x", pictures, proposals, COMPUTED), TrainingLog({"epoch": []}))
         assert "Recall against IoU" in html
         assert not re.search(r"\bnan\b", re.sub(r"data:[^\"]*", "", html), re.IGNORECASE)
 
@@ -75,7 +84,7 @@ def test_pictures_without_boxes_and_without_proposals(findings: Findings):
 def test_a_region_to_ignore_is_drawn(findings: Findings):
     region = np.array([[10, 10, 60, 50]], dtype=np.float32)
     pictures = [replace(picture, ignored=region) for picture in findings.pictures]
-    ignoring = judge(findings.checkpoint, "x", pictures, findings.proposals)
+    ignoring = judge(findings.checkpoint, "x", pictures, findings.proposals, COMPUTED)
     (first, *_), (same, *_) = judge_pictures(ignoring), judge_pictures(findings)
     assert IGNORED in colours(draw_exhibit(ignoring, first))
     assert IGNORED not in colours(draw_exhibit(findings, same))
@@ -84,7 +93,7 @@ def test_a_region_to_ignore_is_drawn(findings: Findings):
 def test_a_cards_pictures_are_left_to_the_card(findings: Findings):
     text = "Small ones are missed.\n\n![Its boxes](../images/x.jpg)\n\n*What goes wrong: a cat.*\n\nNMS is at 0.5."
     checkpoint = replace(findings.checkpoint, provenance={"limits": text})
-    html = write_report(judge(checkpoint, "x", findings.pictures, findings.proposals))
+    html = write_report(judge(checkpoint, "x", findings.pictures, findings.proposals, COMPUTED))
     row = re.search(r"<t[hd][^>]*>limits</t[hd]>\s*<td[^>]*>(.*?)</td>", html, re.DOTALL)
     assert row is not None
     assert row.group(1).split() == ["Small", "ones", "are", "missed.", "NMS", "is", "at", "0.5."]

@@ -19,7 +19,14 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> list[AnnotatedPicture]
 def contenders(pictures: list[AnnotatedPicture]) -> list[Contender]:
     names = ("sliding-window", "random")
     measured = [run_baseline(name, load_baseline(name), pictures, progress=False) for name in names]
-    learned = Contender("<mine> 1", measured[0].boxes, measured[0].recall, 0.25, is_learned=True)
+    learned = Contender(
+        "<mine> 1",
+        measured[0].boxes,
+        measured[0].recall,
+        0.25,
+        is_learned=True,
+        conditions="NMS at 0.5, torch fp32 on cpu",
+    )
     return [learned, *measured]
 
 
@@ -32,6 +39,7 @@ def test_each_has_a_row_of_figures_and_a_line_in_each_chart(
 ):
     html = section(contenders, pictures)
     rows = re.findall(r'<tr><th scope="row">(.*?)</th>(.*?)</tr>', html)
+    assert "<p>&lt;mine&gt; 1: NMS at 0.5, torch fp32 on cpu.</p>" in html, "a baseline has nothing to say"
     assert [name for name, _ in rows] == ["&lt;mine&gt; 1", "sliding-window", "random"]
     figures = re.findall("<td>(.*?)</td>", rows[2][1])
     assert figures[:5] == [f"{contenders[2].recall.average(n):.3f}" for n in (1, 10, 100, 300, 1000)]
