@@ -2,7 +2,7 @@
 # Builds the image with buildah, runs it, and asks the service inside. Needs no container engine.
 #
 #   deploy/image_check.sh              # as root, on Debian or Ubuntu: apt-get install buildah debootstrap iproute2 procps
-#   TORCH=cpu deploy/image_check.sh    # the image with PyTorch's CPU build
+#   TORCH=cpu TORCH_CPU_INDEX=... deploy/image_check.sh    # the image with PyTorch's CPU build
 #
 # The service runs from the image's own CMD, as the image's own user, in a network of its own that has nothing but
 # loopback, so it disturbs no port of this machine. Everything made is removed at the end. The last line is PASS or FAIL.

@@ -103,7 +103,7 @@ class Settings(BaseSettings):
     # As if it were not set: an empty path would be the folder that the service is started in.
     cache_dir: Annotated[Path, BeforeValidator(lambda given: given or DEFAULT_CACHE)] = Field(
         default=DEFAULT_CACHE,
-        description="Folder for networks converted for OpenVINO, 25 to 65 MB a model. Where it cannot be written to, "
+        description="Folder for networks converted for OpenVINO, 25 to 65 MB for each model that ships, more for larger ones. Where it cannot be written to, "
         "every start converts them again.",
     )
     host: str = Field(default="127.0.0.1", min_length=1, description="Address to listen on.")

@@ -73,8 +73,8 @@ def _scores(checkpoint: Checkpoint) -> str:
         f"network's own objectness{penalty}, its logit is (beta calibration, fitted on the pictures below)"
     )
     error = (
-        "The expected calibration error, in 15 bins, each picture judged by a curve that was fitted without it (for "
-        "int8 to fp32's proposals), for callers who name no NMS and for those who do:"
+        "The expected calibration error, in 15 bins, each picture judged by a curve that was fitted without it "
+        "(int8's proposals by one that was fitted to fp32's), for callers who name no NMS and for those who do:"
     )
     head = "| | all proposals, before | after | 100 highest of each picture, before | after |\n|---|---|---|---|---|"
     rows = [row for name, figures in checkpoint.metrics.items() for row in _error_rows(name, figures)]

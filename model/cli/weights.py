@@ -72,7 +72,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     ready.set_defaults(run=run_prepare)
     ready.add_argument("files", type=Path, nargs="+", metavar="FILE")
     ready.add_argument(
-        "--cache", type=Path, default=chosen_cache(), help="the folder (default: RPN_CACHE_DIR, or %(default)s)"
+        "--cache", type=Path, default=chosen_cache(), help="the folder (default: RPN_CACHE_DIR, now %(default)s)"
     )
     release = actions.add_parser(
         "release", help="halve, measure, calibrate, quantize and card a trained checkpoint", description=_RELEASE

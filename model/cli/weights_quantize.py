@@ -20,7 +20,7 @@ from model.training.annotations import read_annotations
 
 _DESCRIPTION = """
 Measure on photographs how far the values reach that each layer reads, and write a checkpoint that knows it. A
-CPU then computes it in 8-bit integers, 1.2 to 3 times as fast as what it takes otherwise. Its recall is measured both
+CPU then computes it in 8-bit integers, 1.1 to 3.3 times as fast as what it takes otherwise. Its recall is measured both
 ways, and where average recall falls by more than --most-lost nothing is written. The weights stay as they are.
 Integers are computed by this machine's CPU; one without VNNI may lose more than one that has it, so measure where it is
 going to be served.
