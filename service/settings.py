@@ -103,8 +103,8 @@ class Settings(BaseSettings):
     # As if it were not set: an empty path would be the folder that the service is started in.
     cache_dir: Annotated[Path, BeforeValidator(lambda given: given or DEFAULT_CACHE)] = Field(
         default=DEFAULT_CACHE,
-        description="Folder for networks converted for OpenVINO, 25 to 65 MB for each model that ships, more for larger "
-        "ones. Where it cannot be written to, every start converts them again.",
+        description="Folder for networks converted for OpenVINO, 25 to 65 MB for each model that ships, more for "
+        "larger ones. Where it cannot be written to, every start converts them again.",
     )
     host: str = Field(default="127.0.0.1", min_length=1, description="Address to listen on.")
     port: int = Field(default=8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
