@@ -19,8 +19,12 @@
 #   python3 -m pip wheel -w wheels --no-deps .
 #   BENCH_WHEELS=wheels bench/gpu.sh
 #
-# BENCH_SECONDS, 590 unless told, is when it ends at the latest.
+# BENCH_SECONDS, 590 unless told, is when it ends at the latest, whatever installing the wheels takes.
 set -euo pipefail
+SECONDS=0
+# The seconds that are left, at least one: to timeout none is no limit.
+left() { echo $((${BENCH_SECONDS:-590} > SECONDS ? ${BENCH_SECONDS:-590} - SECONDS : 1)); }
+
 wheels=${BENCH_WHEELS:+$(realpath "$BENCH_WHEELS")}
 cd "$(dirname "$0")/.."
 
@@ -31,9 +35,9 @@ export PYTHONPATH="$PWD${PYTHONPATH:+:$PYTHONPATH}"
 if [ -n "$wheels" ]; then
     site=$(mktemp -d)
     trap 'rm -rf "$site"' EXIT
-    "$python" -m pip install --quiet --no-index --no-deps --target "$site" "$wheels"/*.whl
+    timeout "$(left)" "$python" -m pip install --quiet --no-index --no-deps --target "$site" "$wheels"/*.whl
     export PYTHONPATH="$PYTHONPATH:$site"
 fi
 
 # SIGINT, so that what was started is ended too; what was written by then stays.
-timeout --signal=INT --kill-after=5 "${BENCH_SECONDS:-590}" "$python" -m bench.gpu "$@"
+timeout --signal=INT --kill-after=5 "$(left)" "$python" -m bench.gpu "$@"

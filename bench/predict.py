@@ -31,6 +31,8 @@ _WARM_UP = {"cpu": 3, "cuda": 1}
 _AFTER = ", after the network"
 _RIGHT_AFTER = ", after the network, right behind it"
 _FLOOR = "floor, "
+# Of larger batches what follows the network is left out: each of its four sides holds a whole pass in a GPU's memory.
+_AFTER_UP_TO = 8
 
 
 Case = tuple[str, int, int]
@@ -75,27 +77,35 @@ def compare(case: Case, weights: tuple[Path, Path], precisions: tuple[str, ...],
     """One case, every side once a round."""
     network, batch, rounds = case
     options = ("--batch", str(batch), "--device", device)
-    with started(_sides(weights, precisions, device), network, *options) as running:
+    with started(_sides(weights, batch, precisions, device), network, *options) as running:
         facts = running[f"{_FLOOR}{precisions[0]}"].facts
         measured = {name: side.measure for name, side in running.items()}
         samples = take_turns(measured, rounds=rounds, warm_up=_WARM_UP[device])
     return Comparison(network, batch, samples, facts["network"], facts["product"])
 
 
-def _sides(weights: tuple[Path, Path], precisions: tuple[str, ...], device: str) -> dict[str, tuple[str, ...]]:
+def _sides(
+    weights: tuple[Path, Path], batch: int, precisions: tuple[str, ...], device: str
+) -> dict[str, tuple[str, ...]]:
     theirs, ours = map(str, weights)
     sides: dict[str, tuple[str, ...]] = {
         "torchvision": ("torchvision", theirs),
         **{f"ours, {precision}": ("ours", ours, "--precision", precision) for precision in precisions},
         **({"ours, int8": ("ours", str(write_integers(weights[1])), "--precision", "int8")} if in_int8(device) else {}),
         **({"ours, fp32, by torch": ("ours", ours, "--runtime", "torch")} if _not_by_torch(device) else {}),
+        **(_after(theirs, ours) if batch <= _AFTER_UP_TO else {}),
+        **{f"{_FLOOR}{precision}": ("floor", ours, "--precision", precision, "--loop") for precision in precisions},
+    }
+    return sides
+
+
+def _after(theirs: str, ours: str) -> dict[str, tuple[str, ...]]:
+    return {
         f"torchvision{_AFTER}": ("torchvision-after", theirs, "--loop"),
         f"ours{_AFTER}": ("ours-after", ours, "--loop"),
         f"torchvision{_RIGHT_AFTER}": ("torchvision-after", theirs),
         f"ours{_RIGHT_AFTER}": ("ours-after", ours),
-        **{f"{_FLOOR}{precision}": ("floor", ours, "--precision", precision, "--loop") for precision in precisions},
     }
-    return sides
 
 
 def _not_by_torch(device: str) -> bool:

@@ -169,10 +169,8 @@ def _after_on_device(
 
 def floor_side(arguments: argparse.Namespace) -> tuple[Go, Facts]:
     """One matrix product, whose rate the network's could at best be; the facts are both amounts of work."""
-    checkpoint = load_checkpoint(arguments.weights)
-    network = restore_network(checkpoint, arguments.weights).to(arguments.device)
-    pixels, contents = _on_canvas(checkpoint.config.input, arguments)
-    work = _work(lambda: network(pixels, contents))
+    work = _network_work(arguments)
+    torch.cuda.empty_cache()  # the sides beside this one need it; nothing happens where no GPU is in use
     if arguments.device != "cpu":
         torch.set_float32_matmul_precision("high")  # TF32, as convolutions have it unless they are told not to
     side = _MATRIX["cpu" if arguments.device == "cpu" else "cuda"]
@@ -186,11 +184,21 @@ def backbone_side(arguments: argparse.Namespace) -> tuple[Go, Facts]:
     checkpoint = load_checkpoint(arguments.weights)
     network = restore_network(checkpoint, arguments.weights).eval().to(arguments.device)
     pictures = network.normalisation(*_on_canvas(checkpoint.config.input, arguments))
-    work = _work(lambda: network.backbone(pictures))  # of what is fused it would miss some
+    work = len(pictures) * _work(lambda: network.backbone(pictures[:1]))  # of what is fused it would miss some
     make_ready(network, _precision(arguments), arguments.device)
     network = network.to(memory_format=torch.channels_last)
     pictures = pictures.to(_dtype(arguments))
+    torch.cuda.empty_cache()
     return lambda: network.backbone(pictures), {"network": work}
+
+
+def _network_work(arguments: argparse.Namespace) -> float:
+    """The network's for a batch, counted on one picture, since counting computes it all, in fp32."""
+    checkpoint = load_checkpoint(arguments.weights)
+    network = restore_network(checkpoint, arguments.weights).to(arguments.device)
+    pixels, contents = _on_canvas(checkpoint.config.input, arguments)
+    pictures: int = arguments.batch
+    return pictures * _work(lambda: network(pixels[:1], contents[:1]))
 
 
 def _work(forward: Go) -> float:

@@ -25,6 +25,8 @@ from model.structures import FloatArray, PixelArray, Placement, Proposals, Selec
 # to 16; a batch that takes more is computed once more.
 ROUNDS = 24
 
+_Shape = tuple[int, int, int]  # of a batch: pictures, height and width
+
 
 class Recorder(Protocol):
     """Records work on tensors of fixed shapes, `model.cuda_graphs` on a GPU."""
@@ -54,7 +56,8 @@ class DeviceExecution:
         self._calibration = calibration
         self._recorder = recorder
         self._staging = Staging(device)
-        self._recordings: dict[tuple[int, int, int], Callable[..., Tensor] | None] = {}
+        self._recordings: dict[_Shape, Callable[..., Tensor] | None] = {}
+        self._too_large: set[_Shape] = set()
 
     @property
     def drawing(self) -> "DeviceExecution | None":
@@ -103,6 +106,9 @@ class DeviceExecution:
             packed = self._computed([*arrays, asked], canvases)
         except torch.OutOfMemoryError as error:
             traceback.clear_frames(error.__traceback__)
+        except DeviceOutOfMemory as error:
+            traceback.clear_frames(error.__traceback__)
+            raise
         except torch.AcceleratorError as error:
             reason = str(error).splitlines()[0]
             if "out of memory" not in reason:  # as what is not torch's own allocator puts it
@@ -136,11 +142,22 @@ class DeviceExecution:
             return None
         count, height, width, _ = given[0].shape
         places = 1 << (count - 1).bit_length()
-        key = (places, height, width)
-        if key not in self._recordings:
+        shape = (places, height, width)
+        if shape in self._too_large:
+            raise DeviceOutOfMemory(f"{self._device} could not hold a batch of {places} before")
+        if shape not in self._recordings:
+            self._recordings[shape] = self._record(self._recorder, shape, given)
+        return self._recordings[shape]
+
+    def _record(self, recorder: Recorder, shape: _Shape, given: tuple[Tensor, ...]) -> Callable[..., Tensor] | None:
+        places = shape[0]
+        try:
             fitting = [tensor.new_zeros(places, *tensor.shape[1:]) for tensor in given]
-            self._recordings[key] = self._recorder.record(partial(self._propose, rounds=ROUNDS), fitting)
-        return self._recordings[key]
+            return recorder.record(partial(self._propose, rounds=ROUNDS), fitting)
+        except torch.OutOfMemoryError:
+            if places > 1:  # a lone picture, which cannot be halved, is tried again
+                self._too_large.add(shape)
+            raise
 
     def _propose(self, pixels: Tensor, asked: Tensor, *, rounds: int | None) -> Tensor:
         found = propose_on_device(

@@ -9,7 +9,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from model.errors import DeviceOutOfMemory
 from model.imaging.canvas import InputRule
@@ -36,6 +36,10 @@ class BatchLimits:
     def largest_batch(self, rule: InputRule) -> int:
         """Most pictures in a batch of the rule's largest canvas."""
         return max(1, min(self.pictures, self.pixels // max(canvas.pixels for canvas in rule.canvases)))
+
+    def alike(self, rule: InputRule) -> "BatchLimits":
+        """The limits by which no canvas has larger batches than the rule's largest one."""
+        return replace(self, pictures=self.largest_batch(rule))
 
 
 @dataclass(frozen=True, slots=True)

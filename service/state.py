@@ -95,7 +95,9 @@ class Service:
         return max(self.settings.max_requests, self.settings.max_pictures)
 
     def _limits(self, model: LoadedModel) -> BatchLimits:
-        return BatchLimits(self.settings.max_batch or model.usual_batch, self.settings.max_batch_pixels)
+        limits = BatchLimits(self.settings.max_batch or model.usual_batch, self.settings.max_batch_pixels)
+        # On a GPU a size's first time takes seconds, and the largest canvas's sizes are those that are warmed.
+        return limits if model.device == "cpu" else limits.alike(model.input_rule)
 
     def batcher(self, name: str | None) -> Batcher:
         """The queue of the model of this name; of the default one for None.

@@ -1,6 +1,9 @@
 """`bench/gpu.sh` runs through without a GPU, so that nothing but the hardware is missing."""
 
+import os
+import shutil
 import subprocess
+import sys
 from importlib import metadata
 from pathlib import Path
 
@@ -42,6 +45,21 @@ def test_serving_is_skipped_with_its_reason_where_the_service_is_not_installed(m
     assert "The serving part is skipped: " in capsys.readouterr().out
 
 
+def test_nothing_but_serving_asks_for_what_the_service_needs():
+    code = """
+import sys
+sys.modules |= dict.fromkeys(("pydantic", "pydantic_settings", "fastapi", "uvicorn"))  # None: it cannot be imported
+import bench.sides
+from bench import gpu
+print(len(list(gpu.parts(gpu.build_parser().parse_args([])))))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=REPOSITORY, check=True)
+    skipped, parts = done.stdout.splitlines()
+    assert skipped.startswith("The serving part is skipped: import of ")
+    assert skipped.endswith("BENCH_WHEELS can bring it (see bench/gpu.sh)")
+    assert parts == "4"
+
+
 def test_more_processes_are_measured_beside_one(monkeypatch):
     names = []
     monkeypatch.setattr(gpu.serve, "run", lambda **asked: names.append((asked["name"], asked["replicas"])))
@@ -77,3 +95,21 @@ def test_the_script_names_every_option_of_its_program():
     for option in ("--device", "--replicas", "--quick", "--out"):
         assert option in head
         assert option in program
+
+
+@pytest.mark.parametrize(
+    ("given", "whole", "left"), [({}, 590, range(580, 590)), ({"BENCH_SECONDS": "1"}, 1, range(1, 2))]
+)
+def test_what_installing_takes_is_taken_from_the_time(tmp_path: Path, given: dict[str, str], whole: int, left: range):
+    """In a copy, which has no .venv beside it, with a timeout that takes a second and runs nothing."""
+    (tmp_path / "bench").mkdir()
+    script, called = shutil.copy(REPOSITORY / "bench/gpu.sh", tmp_path / "bench"), tmp_path / "called"
+    (tmp_path / "timeout").write_text(f'#!/usr/bin/env bash\necho "$@" >> {called}\nsleep 1.1\n')
+    (tmp_path / "timeout").chmod(0o755)
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    subprocess.run([script], env={"PATH": path, "PYTHON": "python", "BENCH_WHEELS": str(tmp_path), **given}, check=True)
+    installing, measuring = called.read_text().splitlines()
+    assert installing.startswith(f"{whole} python -m pip install ")
+    *_, limit, python, module, program = measuring.split()
+    assert (python, module, program) == ("python", "-m", "bench.gpu")
+    assert int(limit) in left

@@ -1,11 +1,19 @@
 """What the benchmark computes from its samples. How fast anything is is asserted nowhere."""
 
-import pytest
+from argparse import Namespace
+from pathlib import Path
 
+import pytest
+import torch
+
+from bench import predict, sides
 from bench.photographs import jpeg, photograph
 from bench.predict import Comparison, table
 from bench.rounds import Samples, take_turns, times_as_fast
 from bench.sides import Following, timed
+from model.architectures import architecture
+from model.checkpoints.checkpoint import Checkpoint, save_checkpoint
+from model.network.network import build_network
 
 
 def test_contenders_take_turns_and_the_first_rounds_do_not_count():
@@ -46,6 +54,25 @@ def test_the_table_compares_each_with_its_own_peer():
     assert "| ours, after the network | 2.0 (2.0 - 2.0) | 2.00 (2.00 - 2.00) |  |" in text
     assert "| ours, after the network, right behind it | 3.0 (3.0 - 3.0) | 3.00 (3.00 - 3.00) |  |" in text
     assert "matrix product's rate | 5.0 (5.0 - 5.0) |  |  |" in text
+
+
+def test_of_large_batches_what_follows_the_network_is_left_out(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(predict, "in_int8", lambda device: False)
+    named = {batch: list(predict._sides((Path("a"), Path("b")), batch, ("fp32",), "cpu")) for batch in (8, 32)}
+    assert sum("after the network" in name for name in named[8]) == 4
+    assert named[32] == [name for name in named[8] if "after the network" not in name]
+
+
+def test_work_is_counted_on_one_picture_and_told_of_the_batch(tmp_path: Path):
+    config = architecture("rpn_regnet_x_400mf_fpn")
+    network = build_network(config).eval()
+    save_checkpoint(Checkpoint("x", "1", config, network.state_dict()), tmp_path / "x.safetensors")
+    arguments = Namespace(weights=tmp_path / "x.safetensors", device="cpu", batch=2, precision="fp32")
+    with torch.inference_mode():
+        given = sides._on_canvas(config.input, arguments)
+        assert sides.floor_side(arguments)[1]["network"] == sides._work(lambda: network(*given))
+        backbone = sides._work(lambda: network.backbone(network.normalisation(*given)))
+        assert sides.backbone_side(arguments)[1]["network"] == backbone
 
 
 @pytest.mark.parametrize(("once", "goes", "firsts", "thens"), [(False, 1, 1, 1), (False, 3, 4, 4), (True, 3, 1, 4)])

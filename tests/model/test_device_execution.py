@@ -22,6 +22,7 @@ from model.errors import DeviceLost, DeviceOutOfMemory
 from model.imaging.canvas import left_to_draw
 from model.network.network import ProposalNetwork
 from model.predictor import Predictor
+from model.staging import Arrays
 from model.structures import FloatArray, ImageSize, PixelArray, Placement, Proposals, Selection
 from model.torch_execution import TorchExecution
 from tests.model.network.test_device_proposing import talkative
@@ -143,6 +144,37 @@ def test_what_the_device_cannot_do_is_told_apart(
     run = DeviceExecution(network, CPU, config.selection, None, Failing())
     with pytest.raises(told, match=words):
         run.propose(*pictures(2), [Selection()] * 2, alone=True)
+
+
+def test_a_batch_that_was_too_large_to_be_recorded_is_refused_at_once(
+    network: ProposalNetwork, config: ModelConfig, monkeypatch: pytest.MonkeyPatch
+):
+    tried: list[int] = []
+    held: list[weakref.ref[Tensor]] = []
+
+    class Short(Replaying):
+        def record(self, work: Work, given: Sequence[Tensor]) -> Callable[..., Tensor]:
+            if len(given[0]) == 2:
+                return super().record(work, given)
+            tried.append(len(given[0]))
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+    run = DeviceExecution(network, CPU, config.selection, None, Short())
+    place = run._staging.place
+
+    def placed(arrays: Arrays) -> list[Tensor]:
+        tensors = place(arrays)
+        held.extend(map(weakref.ref, tensors))
+        return tensors
+
+    monkeypatch.setattr(run._staging, "place", placed)
+    for count in (4, 3, 1, 1):
+        held.clear()
+        with pytest.raises(DeviceOutOfMemory) as told:
+            run.propose(*pictures(count), [Selection()] * count, alone=True)
+        assert [tensor() for tensor in held] == [None, None], f"while {told.value!r} is handled"
+    assert tried == [4, 1, 1], "a lone picture is tried again"
+    assert len(run.propose(*pictures(2), [Selection()] * 2, alone=True)) == 2
 
 
 def test_where_memory_is_short_nothing_is_held_meanwhile(network: ProposalNetwork, config: ModelConfig):

@@ -1,6 +1,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -420,3 +421,20 @@ async def test_batches_are_as_large_as_the_settings_allow(limit: dict[str, int])
         answers = await asyncio.gather(first, *rest)
     assert {answer.status_code for answer in answers} == {200}
     assert [size for _, size in fake.batches] == [1, 2, 2]
+
+
+@pytest.mark.parametrize(("device", "warmed", "sizes"), [("cpu", {1}, [1, 4]), ("cuda", {1, 2, 3}, [1, 3, 1])])
+async def test_on_a_gpu_no_batch_is_larger_than_what_was_warmed(device: str, warmed: set[int], sizes: list[int]):
+    """Of the larger canvas three pictures are a batch, of the one that these come on four."""
+    large, fake = Canvas(64, 64), FakePredictor()
+    fake.device, fake.input_rule = device, replace(fake.input_rule, canvases=(WIDE, large))
+    async with running(fake, max_batch=8, max_batch_pixels=3 * large.pixels) as service:
+        assert set(fake.warmed) == {(size,) for size in warmed}
+        fake.gate.clear()
+        asked = [asyncio.create_task(service.propose(picture(0)))]
+        await until(lambda: len(fake.batches) == 1)
+        asked += [asyncio.create_task(service.propose(picture(seed))) for seed in range(1, 5)]
+        await until(lambda: service.service.batcher(None).waiting == 4)
+        fake.gate.set()
+        assert {answer.status_code for answer in await asyncio.gather(*asked)} == {200}
+    assert fake.batches == [(WIDE, size) for size in sizes]

@@ -1,9 +1,12 @@
 """The kernels compile without a GPU; with one their survivors are those of the rounds."""
 
 import logging
+import subprocess
+import sys
 
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from model.cuda_kernels import compile_for, source
 from model.network import cuda_suppression, suppression
@@ -23,6 +26,35 @@ def test_they_compile(thresholds: int):
 
 def test_a_cpu_has_none():
     assert not can_suppress(torch.device("cpu"), 1)
+
+
+def test_tensors_without_values_pass(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(suppression, "can_suppress", lambda device, thresholds: True)
+    with FakeTensorMode(), torch.inference_mode():
+        boxes = torch.empty(2, 5, 4, device="cuda:0")
+        survivors, settled = suppress(boxes, boxes[..., 0] > 0, torch.empty(3, 2, device="cuda:0"))
+    assert (survivors.shape, survivors.dtype, survivors.device) == ((3, 2, 5), torch.bool, torch.device("cuda:0"))
+    assert (settled.shape, settled.dtype) == ((2,), torch.bool)
+
+
+# What is registered for a GPU, called without one: of no boxes it has nothing to ask of it.
+WITHOUT_A_GPU = """
+keys = torch._C.DispatchKeySet(torch._C.DispatchKey.CUDA)
+none = torch.empty(2, 0, 4), torch.empty(2, 0, dtype=torch.bool), torch.empty(3, 2)
+assert torch.ops.rpn.suppress.default.redispatch(keys, *none).shape == (3, 2, 0)
+"""
+ON_A_GPU = """
+boxes, competing, ious = torch.zeros(2, 5, 4), torch.ones(2, 5, dtype=torch.bool), torch.full((3, 2), 0.5)
+assert cuda_suppression.suppress_on_cuda(boxes.cuda(), competing.cuda(), ious.cuda()).shape == (3, 2, 5)
+"""
+
+
+@pytest.mark.parametrize("call", [WITHOUT_A_GPU, pytest.param(ON_A_GPU, marks=needs_cuda)])
+def test_torchs_compiler_is_not_imported_for_it(call: str):
+    before = "import sys, torch\nfrom model.network import cuda_suppression\n"
+    after = "print([name for name in sys.modules if name.startswith('torch._dynamo')])"
+    command = [sys.executable, "-c", before + call + after]
+    assert subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip() == "[]"
 
 
 @needs_cuda
