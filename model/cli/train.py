@@ -27,6 +27,7 @@ from model.training.annotations import AnnotatedPicture, read_annotations
 from model.training.arithmetic import settle_threads
 from model.training.event_log import require_tensorboard
 from model.training.folder_lock import locked
+from model.training.loading import default_workers
 from model.training.loop import Trainer
 from model.training.ranks import Ranks, join_ranks
 from model.training.recipe import Recipe
@@ -119,7 +120,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
     add("--seed", type=int, default=_DEFAULTS.seed, help="default: %(default)s")
     add("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
-    add("--workers", type=int, default=1, help="processes that decode pictures (default: %(default)s)")
+    add("--workers", type=int, help="processes that decode pictures (default: 1, beside a GPU all cores but two)")
     add(
         "--tensorboard",
         action="store_true",
@@ -168,7 +169,7 @@ def _described(arguments: argparse.Namespace, ranks: Ranks) -> Run:
         folder=arguments.out or Path("runs") / name,
         device=ranks.device,
         objective=objective_of(arguments, config, pictures),
-        workers=arguments.workers,
+        workers=default_workers(ranks) if arguments.workers is None else arguments.workers,
         start=None if start is None else _start(start, config, arguments.start),
         start_digest="" if start is None else start.digest,
         provenance=_provenance(start, ranks.device),
@@ -178,7 +179,7 @@ def _described(arguments: argparse.Namespace, ranks: Ranks) -> Run:
 
 
 def _check(arguments: argparse.Namespace) -> None:
-    if arguments.workers < 0:
+    if arguments.workers is not None and arguments.workers < 0:
         raise ConfigError(f"--workers must be at least 0, not {arguments.workers}")
     check_model_name(arguments.name)
     if arguments.limit is not None and arguments.limit < 1:

@@ -1,14 +1,21 @@
 """What anchors are to learn: the labels that the ways of assignment share, and the overlaps that they go by."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import Tensor
 
+from model.network.anchors import LevelAnchors
 from model.network.rpn import ScoredAnchors
 from model.training.dataset import Batch
 
 FOREGROUND, BACKGROUND, IGNORED = 1, 0, -1
+
+# Pairs whose overlaps are computed at once: on a CPU what its caches hold; for a GPU few operations are to be started.
+_PAIRS, _PAIRS_ON_A_GPU = 2**20, 2**24
+# How many levels are kept: a hundred canvases of five.
+_KEPT = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,13 +34,15 @@ class Candidates:
     """The anchors of a batch of pictures on one canvas, before assignment.
 
     ``anchors``: float32 (R, 4); ``centres``: float32 (R, 2), the place that each belongs to; ``levels``: how many
-    anchors each feature level has, R in all; ``competing``: bool (N, R), which lie in the picture, not in its padding;
-    ``contents``: float32 (N, 2), each picture's (width, height) on the canvas.
+    anchors each feature level has, R in all; ``at_place``: how many of each level share a place; ``competing``: bool
+    (N, R), which lie in the picture, not in its padding; ``contents``: float32 (N, 2), each picture's (width, height)
+    on the canvas.
     """
 
     anchors: Tensor
     centres: Tensor
     levels: tuple[int, ...]
+    at_place: tuple[int, ...]
     competing: Tensor
     contents: Tensor
 
@@ -45,9 +54,15 @@ class Candidates:
             anchors=torch.cat([level.boxes for level in scored.anchors]),
             centres=centres,
             levels=tuple(len(level.boxes) for level in scored.anchors),
+            at_place=tuple(_at_place(level) for level in scored.anchors),
             competing=(centres < batch.contents[:, None, :]).all(dim=-1),
             contents=batch.contents,
         )
+
+    @property
+    def places(self) -> int:
+        """The places of all feature maps."""
+        return sum(count // here for count, here in zip(self.levels, self.at_place, strict=True))
 
     def overlaps(self, batch: Batch) -> Tensor:
         """IoU (N, G, R) of each picture's boxes and the anchors; -1 where the box is padding or the anchor in it.
@@ -55,8 +70,7 @@ class Candidates:
         G is at least 1, so that a picture without boxes needs no special case.
         """
         iou = pairwise_iou(batch.boxes, self.anchors)
-        real = torch.arange(batch.boxes.shape[1], device=iou.device) < batch.counts[:, None]
-        iou = torch.where(real[..., None] & self.competing[:, None, :], iou, -1.0)
+        iou = torch.where(batch.real[..., None] & self.competing[:, None, :], iou, -1.0)
         return iou if iou.shape[1] else iou.new_full((iou.shape[0], 1, iou.shape[2]), -1.0)
 
     def inside_ignored(self, ignored: Tensor, share: float) -> Tensor:
@@ -71,15 +85,20 @@ class Candidates:
 
 
 def pairwise_iou(boxes: Tensor, anchors: Tensor) -> Tensor:
-    """Intersection over union of boxes (N, G, 4) and anchors (R, 4): (N, G, R); 0 for boxes without area.
+    """Intersection over union of boxes (N, G, 4) and anchors (R, 4), or each picture's own (N, R, 4): (N, G, R).
 
-    Picture by picture: on the way each takes several times its part of the result, which of all at once is gigabytes.
+    0 for boxes without area, NaN for a pair of them. A few pictures at a time: on the way each takes several times its
+    part of the result, which of all at once is gigabytes.
     """
-    areas = _area(anchors)
-    iou = torch.empty(*boxes.shape[:2], len(anchors), device=boxes.device)
-    for row, of_picture in zip(iou, boxes, strict=True):
-        intersection = _intersection(of_picture, anchors)
-        torch.div(intersection, _area(of_picture)[..., None] + areas - intersection, out=row)
+    anchors = anchors.expand(len(boxes), -1, -1)
+    iou = torch.empty(*boxes.shape[:2], anchors.shape[1], device=boxes.device)
+    pairs = _PAIRS if boxes.device.type == "cpu" else _PAIRS_ON_A_GPU
+    at_once = max(1, pairs // max(1, iou[:1].numel()))
+    for first in range(0, len(boxes), at_once):
+        some, others = boxes[first : first + at_once], anchors[first : first + at_once]
+        intersection = _intersection(some, others)
+        union = _area(some)[..., None] + _area(others)[:, None] - intersection
+        torch.div(intersection, union, out=iou[first : first + at_once])
     return iou
 
 
@@ -89,9 +108,16 @@ def best_anchors(iou: Tensor) -> Tensor:
     return (iou == best) & (best > 1e-3)
 
 
+@lru_cache(maxsize=_KEPT)
+def _at_place(level: LevelAnchors) -> int:
+    """How many anchors share a place; kept, since a GPU is waited for to count them."""
+    return int((level.centres == level.centres[0]).all(dim=-1).sum())
+
+
 def _intersection(boxes: Tensor, anchors: Tensor) -> Tensor:
-    sides = torch.minimum(boxes[..., None, 2:], anchors[:, 2:])
-    sides -= torch.maximum(boxes[..., None, :2], anchors[:, :2])
+    """(..., G, R) of boxes (..., G, 4) and anchors (..., R, 4)."""
+    sides = torch.minimum(boxes[..., None, 2:], anchors[..., None, :, 2:])
+    sides -= torch.maximum(boxes[..., None, :2], anchors[..., None, :, :2])
     return sides.clamp_(min=0).prod(dim=-1)
 
 

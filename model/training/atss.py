@@ -48,10 +48,8 @@ class AdaptiveMatcher:
             return near, inside
         middles = (batch.boxes[..., :2] + batch.boxes[..., 2:]) / 2
         start = 0
-        for count in candidates.levels:
-            centres = candidates.centres[start : start + count]
-            here = int((centres == centres[0]).all(dim=-1).sum())  # anchors at one place
-            places = centres[::here]
+        for count, here in zip(candidates.levels, candidates.at_place, strict=True):
+            places = candidates.centres[start : start + count : here]
             distance = (middles[..., None, :] - places).square().sum(dim=-1)  # (N, G, R_l / here)
             index = distance.topk(min(self.nearest, len(places)), largest=False).indices
             nearest = torch.zeros_like(distance, dtype=torch.bool).scatter_(-1, index, True)

@@ -3,12 +3,13 @@
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from torchvision.ops import generalized_box_iou_loss
 
 from model.network.box_coding import decode_deltas, encode_boxes
 
 # Where smooth L1 turns from a square into a line; the value of py-faster-rcnn (sigma 3), torchvision and detectron2.
 _SMOOTH_L1_BETA = 1.0 / 9
+# Keeps the generalised IoU of boxes without area a number; torchvision's.
+_GIOU_EPS = 1e-7
 
 
 def smooth_l1(deltas: Tensor, anchors: Tensor, boxes: Tensor) -> Tensor:
@@ -23,9 +24,18 @@ def l1(deltas: Tensor, anchors: Tensor, boxes: Tensor) -> Tensor:
 
 
 def giou(deltas: Tensor, anchors: Tensor, boxes: Tensor) -> Tensor:
-    """One minus the generalised IoU of the decoded and the annotated boxes: (M,) (Rezatofighi et al. 2019)."""
-    loss: Tensor = generalized_box_iou_loss(decode_deltas(deltas, anchors), boxes)
-    return loss
+    """One minus the generalised IoU of the decoded and the annotated boxes: (M,) (Rezatofighi et al. 2019).
+
+    As torchvision's ``generalized_box_iou_loss``, which takes the boxes that meet by a mask: a GPU is waited for to
+    count them.
+    """
+    moved = decode_deltas(deltas, anchors)
+    sides = torch.minimum(moved[:, 2:], boxes[:, 2:]) - torch.maximum(moved[:, :2], boxes[:, :2])
+    around = torch.maximum(moved[:, 2:], boxes[:, 2:]) - torch.minimum(moved[:, :2], boxes[:, :2])
+    intersection = _product(sides).where((sides > 0).all(dim=-1), 0.0)
+    union = _product(moved[:, 2:] - moved[:, :2]) + _product(boxes[:, 2:] - boxes[:, :2]) - intersection
+    enclosing = _product(around)
+    return 1 - (intersection / (union + _GIOU_EPS) - (enclosing - union) / (enclosing + _GIOU_EPS))
 
 
 def aligned_iou(boxes: Tensor, others: Tensor) -> Tensor:
@@ -34,3 +44,8 @@ def aligned_iou(boxes: Tensor, others: Tensor) -> Tensor:
     intersection = (high - low).clamp(min=0).prod(dim=-1)
     areas = (boxes[:, 2:] - boxes[:, :2]).prod(dim=-1) + (others[:, 2:] - others[:, :2]).prod(dim=-1)
     return intersection / (areas - intersection).clamp(min=1e-6)
+
+
+def _product(sides: Tensor) -> Tensor:
+    """Areas (M,) of sides (M, 2). Not ``prod``, whose gradient takes several passes."""
+    return sides[:, 0] * sides[:, 1]

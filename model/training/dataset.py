@@ -50,6 +50,11 @@ class Batch:
     ignored: Tensor
     labels: Tensor | None = None
 
+    @property
+    def real(self) -> Tensor:
+        """Which boxes are no padding: bool (N, G)."""
+        return torch.arange(self.boxes.shape[1], device=self.boxes.device) < self.counts[:, None]
+
     def to(self, device: torch.device) -> "Batch":
         """The same on a device."""
         return Batch(**{name: value.to(device, non_blocking=True) for name, value in self._present().items()})

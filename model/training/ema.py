@@ -21,11 +21,12 @@ class MovingAverage:
         """Take in the network's present weights."""
         decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
         self.steps += 1
-        for name, tensor in network.state_dict().items():
-            if tensor.is_floating_point():
-                self.values[name].lerp_(tensor, 1 - decay)
-            else:
-                self.values[name].copy_(tensor)
+        present = network.state_dict()
+        averaged = [name for name, tensor in present.items() if tensor.is_floating_point()]
+        # All of a kind by one call: on a GPU it starts a few operations in the place of hundreds.
+        torch._foreach_lerp_([self.values[n] for n in averaged], [present[n] for n in averaged], 1 - decay)
+        if counters := [name for name, tensor in present.items() if not tensor.is_floating_point()]:
+            torch._foreach_copy_([self.values[n] for n in counters], [present[n] for n in counters])
 
     def state_dict(self) -> dict[str, Tensor | int]:
         """For resuming."""

@@ -4,39 +4,61 @@ from collections.abc import Generator, Sequence
 
 from torch.utils.data import DataLoader, Dataset
 
+from model.cores import usable_cores
 from model.errors import DataError
 from model.training.dataset import Batch, CanvasBatchSampler, CanvasDataset, CanvasSample, collate
+from model.training.ranks import Ranks
 from model.training.stopping import leave_signals
 
 
-def load(
-    dataset: CanvasDataset, batches: CanvasBatchSampler, *, workers: int, pinned: bool
-) -> Generator[Batch, None, None]:
-    """The sampler's batches. To be closed: only then are the workers sure to have ended.
+class Loading:
+    """The sampler's batches, epoch by epoch. A context: only at its end are the processes sure to have ended.
 
-    ``workers``: how many processes decode, 0 for this one; ``pinned``: into memory that a GPU reads without waiting.
-
-    Raises:
-        DataError: a picture cannot be decoded, or is not what its annotation says; the message names its record.
+    They live as long as it does, since to fork this process takes long once it holds a GPU. ``workers``: how many of
+    them decode, 0 for this one; ``pinned``: into memory that a GPU reads without waiting.
     """
-    iterator = iter(
-        DataLoader(
+
+    def __init__(self, dataset: CanvasDataset, batches: CanvasBatchSampler, *, workers: int, pinned: bool) -> None:
+        self._loader = DataLoader(
             _Guarded(dataset),
             batch_sampler=batches,
             collate_fn=_collate,
             num_workers=workers,
             worker_init_fn=leave_signals,
             pin_memory=pinned,
+            persistent_workers=workers > 0,
         )
-    )
-    try:
-        while (batch := next(iterator, None)) is not None:
-            if isinstance(batch, DataError):
-                raise batch
-            yield batch
-    finally:
-        # Its last reference, or a traceback's frames would keep the workers alive until the interpreter ends.
-        del iterator
+
+    def __enter__(self) -> "Loading":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        # The last reference to its processes, which a traceback's frames would keep until the interpreter ends.
+        del self._loader
+
+    def epoch(self) -> Generator[Batch, None, None]:
+        """The batches of the sampler's present epoch. To be closed.
+
+        Raises:
+            DataError: a picture cannot be decoded, or is not what its annotation says; the message names its record.
+        """
+        iterator = iter(self._loader)
+        try:
+            while (batch := next(iterator, None)) is not None:
+                if isinstance(batch, DataError):
+                    raise batch
+                yield batch
+        finally:
+            del iterator  # as above
+
+
+def default_workers(ranks: Ranks) -> int:
+    """How many processes decode for each that trains, if nobody says.
+
+    On a CPU training takes every core, and one is soon far ahead of it. A GPU is fed by all cores but two: one for the
+    loop, one for the rest of the machine.
+    """
+    return 1 if ranks.device.type == "cpu" else max(1, usable_cores() // ranks.count - 2)
 
 
 class _Guarded(Dataset["CanvasSample | DataError"]):

@@ -21,7 +21,7 @@ from model.training.epoch_log import write_epoch
 from model.training.event_log import EventLog
 from model.training.frozen_norms import freeze_norms
 from model.training.lesson import Lesson
-from model.training.loading import load
+from model.training.loading import Loading
 from model.training.optimizer import build_optimizer
 from model.training.progress import Progress, SessionClock, Tally
 from model.training.progress_bar import ProgressBar
@@ -39,6 +39,9 @@ log = logging.getLogger(__name__)
 # A run that is killed without warning loses at most so much; a state is written in a fraction of a second.
 _SAVE_AFTER_S = 120.0
 _SHOWN = ("AR@10", "AR@100", "AR@1000")
+
+# How many pictures a batch has, and its losses, still on the device.
+_Judged = tuple[int, dict[str, Tensor]]
 
 
 class Trainer:
@@ -96,17 +99,17 @@ class Trainer:
             self.stop,
             ProgressBar(self.progress, epochs=run.recipe.epochs, steps=self.steps, shown=self.show_progress) as bar,
             EventLog(run.folder if run.tensorboard and first else None, self.progress) as events,
+            Loading(self.dataset, self.batches, workers=run.workers, pinned=run.device.type == "cuda") as loading,
         ):
             while self.progress.epoch < run.recipe.epochs:
-                self._epoch(bar, events)
+                self._epoch(loading, bar, events)
                 self._finish_epoch(events)
         return self.progress
 
-    def _epoch(self, bar: ProgressBar, events: EventLog) -> None:
+    def _epoch(self, loading: Loading, bar: ProgressBar, events: EventLog) -> None:
         self.lesson.train()
         self.batches.epoch, self.batches.start = self.progress.epoch, self.progress.batch
-        loading = load(self.dataset, self.batches, workers=self.run.workers, pinned=self.run.device.type == "cuda")
-        with closing(loading) as batches:
+        with closing(loading.epoch()) as batches:
             while self.progress.batch < self.batches.in_epoch:
                 tally, stopped = self._step(batches)
                 bar.step(self.progress)
@@ -125,18 +128,19 @@ class Trainer:
         self.optimizer.zero_grad(set_to_none=True)
         begun = self.progress.batch
         try:
-            own = self._backward(batches)
+            judged = self._backward(batches)
         except DataError:
             # What was accumulated is taken again, and batch norms' running averages will have seen it twice.
             self.progress.batch = begun
             if self.progress.total > 0:  # or there is nothing to lose, and a folder without a state may start anew
                 self._save_state()
             raise
+        own, norm = self._read_back(judged, self._clip())
         tally, stopped = self._gathered(own)
         if not tally.is_finite:
             loss = sum(tally.losses.values())
             raise FloatingPointError(f"the loss is {loss} at step {self.progress.total}; try a lower learning rate")
-        self._clip()
+        self._check_gradient(norm)
         self.optimizer.step()
         self.average.update(self.network)
         self.progress.total += 1
@@ -144,30 +148,43 @@ class Trainer:
         self.progress.tally.add(tally)
         return tally, stopped
 
-    def _backward(self, batches: Iterator[Batch]) -> Tally:
+    def _backward(self, batches: Iterator[Batch]) -> list[_Judged]:
         """The mean gradient of the next ``accumulate`` batches, or of the fewer that an epoch ends with."""
         size = min(self.run.recipe.accumulate, self.batches.in_epoch - self.progress.batch)
-        tally = Tally()
+        judged = []
         for left in reversed(range(size)):
             batch = next(batches)
             started = time.monotonic()
             with self.ranks.apart(self.lesson) if left else nullcontext():
                 losses = self._losses(batch.to(self.run.device))
                 (torch.stack(list(losses.values())).sum() / size).backward()  # type: ignore[no-untyped-call]
-            tally.add(Tally(1, len(batch.pixels), losses={name: loss.item() for name, loss in losses.items()}))
+            judged.append((len(batch.pixels), {name: loss.detach() for name, loss in losses.items()}))
             self.progress.batch += 1
             self.progress.seconds += time.monotonic() - started
-        return tally
+        return judged
 
-    def _clip(self) -> None:
-        """Shorten the gradient to the longest that the recipe allows.
+    def _clip(self) -> Tensor:
+        """Shorten the gradient to the longest that the recipe allows; how long it was."""
+        return nn.utils.clip_grad_norm_(self.network.parameters(), self.run.recipe.clip_norm)
+
+    def _read_back(self, judged: list[_Judged], norm: Tensor) -> tuple[Tally, float]:
+        """The batches' losses and the gradient's norm, at one go: a host that waits gives a GPU nothing to do."""
+        started = time.monotonic()
+        values = iter(torch.stack([*(loss for _, losses in judged for loss in losses.values()), norm]).tolist())
+        tally = Tally()
+        for pictures, losses in judged:
+            tally.add(Tally(1, pictures, losses={name: next(values) for name in losses}))
+        self.progress.seconds += time.monotonic() - started  # until here a GPU is at the passes
+        return tally, next(values)
+
+    def _check_gradient(self, norm: float) -> None:
+        """By its norm.
 
         Raises:
             FloatingPointError: it is not finite, which a finite loss does not rule out; no weight has seen it.
         """
-        norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.run.recipe.clip_norm)
         # The norm alone may be too large for its format: then the gradient is shortened to nothing, which does no harm.
-        if norm.isfinite():
+        if math.isfinite(norm):
             return
         if any(p.grad is not None and not p.grad.isfinite().all() for p in self.network.parameters()):
             raise FloatingPointError(

@@ -50,20 +50,19 @@ def rpn_losses(scored: ScoredAnchors, batch: Batch, rules: Rules, generator: tor
     deltas = torch.cat(scored.deltas, dim=1).float()  # (N, R, 4)
     assignment = (rules.atss if rules.assignment == "atss" else rules.matcher)(candidates, batch)
     foreground, background = _trained_on(assignment, logits, rules, generator)
-    picture, place = foreground.nonzero(as_tuple=True)
+    picture, place = foreground.nonzero(as_tuple=True)  # the only thing here that a GPU is waited for
     boxes = batch.boxes[picture, assignment.matched[picture, place]]
     anchors, predicted = candidates.anchors[place], deltas[picture, place]
     targets = foreground.float()
     if rules.objectness == "quality":
         targets[picture, place] = aligned_iou(decode_deltas(predicted.detach(), anchors), boxes)
     trained = foreground | background
-    objectness = _OBJECTNESS[rules.objectness](logits[trained], targets[trained]).sum()
+    # Masks, for an index of them would be waited for. Before the loss, too: of NaN not even 0 times it is a number.
+    errors = _OBJECTNESS[rules.objectness](logits.where(trained, 0.0), targets)
+    objectness = errors.where(trained, 0.0).sum()
     box = _BOX[rules.box](predicted, anchors, boxes).sum()
-    counts = {
-        "anchors": trained.sum(),
-        "foreground": foreground.sum(),
-        "places": torch.tensor(_places(candidates) * len(logits)),
-    }
+    places = torch.full((), candidates.places * len(logits), device=logits.device)
+    counts = {"anchors": trained.sum(), "foreground": foreground.sum(), "places": places}
     return Losses(
         objectness / counts["anchors" if rules.objectness == "bce" else "foreground"].clamp(min=1),
         rules.box_weight * box / counts[rules.box_per].clamp(min=1),
@@ -81,9 +80,3 @@ def _trained_on(
     if rules.objectness == "bce":
         return rules.sampler(labels, generator)
     return labels == FOREGROUND, labels == BACKGROUND
-
-
-def _places(candidates: Candidates) -> int:
-    """The places of all feature maps: anchors that follow one another share a place."""
-    changed = (candidates.centres[1:] != candidates.centres[:-1]).any(dim=-1)
-    return 1 + int(changed.sum())

@@ -11,12 +11,12 @@ _QUALITY_BETA = 2.0
 
 
 def cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
-    """Binary cross-entropy of each anchor, (M,), targets in [0, 1] (Faster R-CNN, equation 1)."""
+    """Binary cross-entropy of each anchor, (N, R), targets in [0, 1] (Faster R-CNN, equation 1)."""
     return F.binary_cross_entropy_with_logits(logits, targets, reduction="none")
 
 
 def focal(logits: Tensor, targets: Tensor) -> Tensor:
-    """Focal loss of each anchor, (M,), targets 0 or 1: what is already known well weighs little (RetinaNet)."""
+    """Focal loss of each anchor, (N, R), targets 0 or 1: what is already known well weighs little (RetinaNet)."""
     chance = logits.sigmoid()
     wrong = targets * (1 - chance) + (1 - targets) * chance
     weight = targets * _FOCAL_ALPHA + (1 - targets) * (1 - _FOCAL_ALPHA)
@@ -24,7 +24,7 @@ def focal(logits: Tensor, targets: Tensor) -> Tensor:
 
 
 def quality_focal(logits: Tensor, targets: Tensor) -> Tensor:
-    """Quality focal loss of each anchor, (M,): the target is the IoU that the anchor's own box reaches, 0 for none.
+    """Quality focal loss of each anchor, (N, R): the target is the IoU that the anchor's own box reaches, 0 for none.
 
     So a score says how well its box fits, which is what ranking and NMS need (generalized focal loss, equation 3).
     """
@@ -37,4 +37,5 @@ def confident_background(logits: Tensor, background: Tensor, limit: float) -> Te
 
     Where annotations are not exhaustive these are often objects that nobody annotated.
     """
-    return background & (logits.detach().sigmoid() > torch.tensor(limit, device=logits.device))
+    # Written on the device: a copy from the host would be waited for.
+    return background & (logits.detach().sigmoid() > torch.full((), limit, device=logits.device))

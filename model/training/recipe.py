@@ -7,7 +7,7 @@ from typing import Any, Literal, get_args
 
 from model.errors import ConfigError
 from model.training.augmentation import AugmentationConfig
-from model.training.refinement_loss import RefinementRules
+from model.training.refinement_sampler import RefinementRules
 from model.training.rules import DEFAULT_RULES, RULES, Rules
 from model.training.schedule import ScheduleName
 

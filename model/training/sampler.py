@@ -28,15 +28,16 @@ class AnchorSampler:
     def __call__(self, labels: Tensor, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
         """Labels (N, R) to two masks (N, R): the sampled foreground, the sampled background."""
         order = torch.rand(labels.shape, generator=generator, device=labels.device)
-        most = torch.full((labels.shape[0],), int(self.per_picture * self.foreground_share), device=labels.device)
-        foreground = _at_most(labels == FOREGROUND, order, most)
-        background = _at_most(labels == BACKGROUND, order, self.per_picture - foreground.sum(dim=1))
+        most = int(self.per_picture * self.foreground_share)
+        share = torch.full((len(labels),), most, device=labels.device)
+        foreground = _at_most(labels == FOREGROUND, order, share, most)
+        background = _at_most(labels == BACKGROUND, order, self.per_picture - foreground.sum(dim=1), self.per_picture)
         return foreground, background
 
 
-def _at_most(candidates: Tensor, order: Tensor, counts: Tensor) -> Tensor:
-    """Of each row's candidates, a random ``counts`` (N,)."""
-    most = min(int(candidates.shape[1]), int(counts.max()))
+def _at_most(candidates: Tensor, order: Tensor, counts: Tensor, limit: int) -> Tensor:
+    """Of each row's candidates, a random ``counts`` (N,), none over ``limit``: to read the largest one would wait."""
+    most = min(int(candidates.shape[1]), limit)
     keys, indices = torch.where(candidates, order, -1.0).topk(most, dim=1)
     chosen = (keys >= 0) & (torch.arange(most, device=order.device) < counts[:, None])
     return torch.zeros_like(candidates).scatter_(1, indices, chosen)

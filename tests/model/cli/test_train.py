@@ -15,6 +15,7 @@ import pytest
 import torch
 
 from model.checkpoints.checkpoint import load_checkpoint
+from model.cli import train
 from model.training import arithmetic
 from model.training.folder_lock import LOCK_FILE, locked
 from model.training.run_folder import LAST_FILE, LOG_FILE, STATE_FILE
@@ -165,6 +166,18 @@ def test_what_tensorboard_needs_is_said_before_anything_is_read(
     assert fault(capsys, *command) == (
         "rpn: --tensorboard needs a package: pip install -e '.[tensorboard]' in the project's folder\n"
     )
+
+
+def test_as_many_processes_decode_as_suit_the_device_unless_told(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    taken: list[int] = []
+    monkeypatch.setattr(train, "_train", lambda trainer: taken.append(trainer.run.workers))
+    monkeypatch.setattr(train, "default_workers", lambda ranks: {"cpu": 7}[ranks.device.type])
+    command = ["train", "--data", str(data), "--out", str(tmp_path / "out"), "--input-size", "64", "--device", "cpu"]
+    for options in ([], ["--workers", "0"], ["--workers", "3"]):
+        assert cli.main([*command, *options]) == 0
+    assert taken == [7, 0, 3]
 
 
 def test_accumulating_nothing_is_refused(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):

@@ -27,6 +27,7 @@ def assign(boxes: list[list[float]], ignored: list[list[float]] | None = None) -
         anchors=torch.cat([level.boxes for level in levels]),
         centres=centres,
         levels=tuple(len(level.boxes) for level in levels),
+        at_place=(CONFIG.per_location,) * len(levels),
         competing=torch.ones(1, len(centres), dtype=torch.bool),
         contents=batch.contents,
     )

@@ -17,6 +17,18 @@ def test_follows_the_weights_and_copies_counters():
     torch.testing.assert_close(average.values["weight"], torch.tensor([3.0]))
 
 
+def test_all_at_once_is_as_one_by_one():
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)).to(memory_format=torch.channels_last)
+    average = MovingAverage(network, decay=0.998)
+    before = {name: value.clone() for name, value in average.values.items()}
+    network(torch.rand(2, 3, 8, 8))
+    nn.init.normal_(network[0].weight)
+    average.update(network)
+    for name, tensor in network.state_dict().items():
+        expected = before[name].lerp(tensor, 1 - 1 / 10) if tensor.is_floating_point() else tensor
+        assert torch.equal(average.values[name], expected), name
+
+
 def test_goes_on_where_it_was_saved():
     network = nn.Linear(2, 2)
     first = MovingAverage(network, 0.9)

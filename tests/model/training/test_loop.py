@@ -13,7 +13,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from model import torch_execution
 from model.checkpoints.checkpoint import Checkpoint, load_checkpoint
-from model.config import ModelConfig, longest_side_rule
+from model.config import ModelConfig, RefinementConfig, longest_side_rule
 from model.errors import ConfigError, DataError
 from model.evaluation.evaluate import evaluate
 from model.evaluation.recall import Recall
@@ -22,13 +22,14 @@ from model.predictor import Predictor
 from model.training import loop
 from model.training.annotations import AnnotatedPicture, read_annotations
 from model.training.augmentation import AugmentationConfig
-from model.training.dataset import Batch
+from model.training.dataset import Batch, collate
 from model.training.loop import Trainer
 from model.training.ranks import Ranks
 from model.training.recipe import Recipe
 from model.training.rules import CLASSIC_RULES
 from model.training.run import Run
 from model.training.run_folder import BEST_FILE, EVENTS_FOLDER, LAST_FILE, LOG_FILE, STATE_FILE
+from tests.model.training.waits import Waits
 from tests.scenes import write_coco
 
 RECIPE = Recipe(epochs=2, batch_size=4, warmup_steps=2, seed=3)
@@ -288,6 +289,22 @@ def test_a_gradient_is_shortened_to_the_recipes_longest(
     trainer._clip()
     lengths = torch.stack([p.grad.norm() for p in parameters if p.grad is not None])
     assert lengths.norm().item() == pytest.approx(3.0, rel=1e-4)
+
+
+def test_a_gpu_is_waited_for_twice_a_step(tiny_config: ModelConfig, scenes: list[AnnotatedPicture], tmp_path: Path):
+    """To count the foreground, and to read back what has come of it."""
+    config = replace(tiny_config, refinement=RefinementConfig(proposals=40, channels=8, hidden=32))
+    trainer = Trainer(make_run(config, scenes, tmp_path), show_progress=False)
+    batches = (collate([trainer.dataset[key] for key in keys]) for keys in trainer.batches)
+    trainer._backward(batches)  # how many anchors share a place is counted once for a canvas
+    with Waits() as waits:
+        judged = trainer._backward(batches)
+        norm = trainer._clip()
+    assert waits.found == ["nonzero"]
+    tally, length = trainer._read_back(judged, norm)
+    assert (tally.batches, tally.pictures, length) == (1, 4, norm.item())
+    assert tally.losses == {name: loss.item() for name, loss in judged[0][1].items()}
+    assert list(tally.losses) == ["objectness", "box", "refined_objectness", "refined_box"]
 
 
 def test_bf16_trains_too_and_keeps_weights_in_fp32(

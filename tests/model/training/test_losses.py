@@ -1,3 +1,4 @@
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from model.training.losses import rpn_losses
 from model.training.matcher import Matcher
 from model.training.rules import RULES, Rules
 from model.training.sampler import AnchorSampler
+from tests.model.training.waits import Waits
 
 MAPS = ((8, 8), (4, 4))
 EVERYTHING = AnchorSampler(per_picture=10_000)
@@ -146,6 +148,31 @@ def test_only_sampled_anchors_get_gradients():
     rpn_losses(scored, batch, rules, torch.Generator().manual_seed(0)).total.backward()
     touched = sum(int((level.grad != 0).sum()) for level in scored.logits if level.grad is not None)
     assert touched == 2 * 8
+
+
+def test_what_is_not_trained_on_may_be_no_number():
+    scored, batch = setup(BOXES)
+    _, trained = foreground_of(scored, batch)
+    level = scored.logits[0]
+    between = ~trained[:, : level.shape[1]]
+    assert between.any()
+    with torch.no_grad():
+        level.masked_fill_(between, torch.nan)
+    losses = rpn_losses(scored, batch, Rules(sampler=EVERYTHING))
+    losses.objectness.backward()
+    assert losses.objectness.isfinite()
+    assert level.grad is not None
+    assert level.grad[between].tolist() == [0.0] * int(between.sum())
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_a_gpu_is_waited_for_once_to_count_the_foreground(name: str):
+    scored, batch = setup(BOXES)
+    rules = replace(RULES[name], ignore_confident=0.9)
+    rpn_losses(scored, batch, rules)  # how many anchors share a place is counted once for a canvas
+    with Waits() as waits:
+        rpn_losses(scored, batch, rules).total.backward()
+    assert waits.found == ["nonzero"]
 
 
 @pytest.mark.parametrize("name", RULES)

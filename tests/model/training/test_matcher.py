@@ -33,6 +33,7 @@ def assign(
         anchors=anchors,
         centres=(anchors[:, :2] + anchors[:, 2:]) / 2,
         levels=(len(anchors),),
+        at_place=(1,),
         competing=torch.ones(1, len(anchors), dtype=torch.bool) if competing is None else torch.tensor([competing]),
         contents=batch.contents,
     )

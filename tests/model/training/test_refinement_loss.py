@@ -6,7 +6,8 @@ import torch
 from model.config import ModelConfig, RefinementConfig
 from model.network.network import ProposalNetwork, build_network
 from model.training.dataset import Batch
-from model.training.refinement_loss import RefinementLosses, RefinementRules, refinement_losses
+from model.training.refinement_loss import RefinementLosses, refinement_losses
+from model.training.refinement_sampler import RefinementRules
 
 
 @pytest.fixture
