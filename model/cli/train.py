@@ -47,7 +47,7 @@ _SMALLEST_INPUT = 64
 _ABOUT = """\
 Train a network. The run's folder is locked while it trains. Ctrl-C or SIGTERM
 ends the step, saves the state and stops; the same command then goes on, to the
-bit on a CPU, and is refused where its settings or data are others.
+bit where the device adds alike each time, and is refused where its settings or data are others.
 """
 _SEVERAL = """\
 Several GPUs of one machine, a process for each, with the options above; either of
