@@ -63,13 +63,14 @@ class PictureForm:
             raise MalformedMultipart(f"the multipart body is malformed ({error})") from error
 
     def _check_boundaries(self, piece: bytes) -> None:
-        self._boundaries += piece.count(self._delimiter)
+        found = piece.count(self._delimiter)
+        self._boundaries += found
         if self._boundaries > _MAX_BOUNDARIES:
             raise MalformedMultipart(f"the boundary occurs more than {_MAX_BOUNDARIES} times")
         longest = len(self._delimiter) + _MAX_PADDING
-        for seen in (self._tail + piece[: longest + 1], piece):
-            if self._delimiter in seen and self._too_padded.search(seen):
-                raise MalformedMultipart(f"more than {_MAX_PADDING} spaces follow a boundary")
+        seam = self._tail + piece[: longest + 1]
+        if self._too_padded.search(seam) or (found and self._too_padded.search(piece)):
+            raise MalformedMultipart(f"more than {_MAX_PADDING} spaces follow a boundary")
         self._tail = (self._tail + piece)[-longest:] if len(piece) < longest else piece[-longest:]
 
     def finish(self) -> list[Part]:

@@ -13,10 +13,10 @@ from model.cli.target_argument import check_targets
 from model.device import choose_device
 from model.errors import ConfigError, DataError
 from model.evaluation.evaluate import evaluate, recall_of
-from model.evaluation.quantization import MOST_LOST, check_measurable, quantized, with_integers
+from model.evaluation.quantization import MOST_LOST, check_openvino, quantized, with_integers
 from model.evaluation.recall_table import recall_table
 from model.predictor import Predictor
-from model.training.annotations import read_annotations
+from model.training.annotations import read_measurable
 
 _DESCRIPTION = """
 Measure on photographs how far the values reach that each layer reads, and write a checkpoint that knows it. A
@@ -56,8 +56,8 @@ def run_quantize(arguments: argparse.Namespace) -> int:
         raise DataError(f"{arguments.out}: must end in .safetensors")
     check_targets((arguments.out,))
     checkpoint = load_checkpoint(arguments.file)
-    pictures = read_annotations(arguments.data)
-    check_measurable(pictures)
+    pictures = read_measurable(arguments.data)
+    check_openvino()
     device = choose_device(arguments.device)
     network = restore_network(checkpoint, arguments.file)
     floats = evaluate(Predictor.of(network, replace(checkpoint, calibration=None), device), pictures)

@@ -37,13 +37,14 @@ def quantized(
 ) -> tuple[Checkpoint, list[Proposals]]:
     """The checkpoint with its ranges, and its proposals in integers; ``floats``: the recall that it has without.
 
-    ``device``: where the ranges are measured; integers are computed on this CPU.
+    ``pictures``: as `model.training.annotations.read_measurable` reads them; ``device``: where the ranges are measured;
+    integers are computed on this CPU.
 
     Raises:
-        DataError: it loses more than that, or the pictures cannot tell.
+        DataError: it loses more than that, or its ranges on these pictures cannot be used.
         MissingExtra: OpenVINO, which computes integers, is not installed.
     """
-    check_measurable(pictures)
+    check_openvino()
     try:
         ranges = measure_ranges(checkpoint, path, pictures, device)
     except ConfigError as error:
@@ -55,17 +56,14 @@ def quantized(
     return replace(checkpoint, quantization=ranges), integers
 
 
-def check_measurable(pictures: Sequence[AnnotatedPicture]) -> None:
-    """Whether what integers cost can be told at all, before an hour is spent on it.
+def check_openvino() -> None:
+    """Whether integers can be computed at all, before an hour is spent on it.
 
     Raises:
-        DataError: there is no box to find.
         MissingExtra: OpenVINO is not installed.
     """
     if importlib.util.find_spec("openvino") is None:
         raise MissingExtra("measuring int8 needs an extra: pip install -e '.[openvino]' in the project's folder")
-    if not any(len(picture.boxes) for picture in pictures):
-        raise DataError("what int8 costs cannot be told: none of the pictures has a box to find")
 
 
 def measure_ranges(

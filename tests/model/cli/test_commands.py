@@ -277,7 +277,7 @@ def test_a_checkpoint_is_quantized_where_it_loses_no_more_than_that(
     bare.write_text(json.dumps({**json.loads((data / "val.json").read_text()), "annotations": []}))
     (tmp_path / "images").symlink_to(data / "images")
     without = ("weights", "quantize", trained, "--data", bare, "--device", "cpu", "--out", out)
-    assert "none of the pictures has a box to find" in fault(capsys, *without)
+    assert fault(capsys, *without) == f"rpn: {bare}: none of its pictures has a box to find\n"
     assert cli.main([*map(str, command), str(out), "--most-lost", "1"]) == 0
     said = capsys.readouterr().out
     made, before = load_checkpoint(out), load_checkpoint(trained)
