@@ -25,6 +25,9 @@ _BACKBONE_BATCHES = (8, 16, 32, 64)
 # All but the large cases take about five minutes, half of which is starting processes.
 _EFFORT = Effort(rounds=2, seconds=1.5)
 _SMALL = ((640, 480), (480, 640))
+_SERVE = "serve"
+# In the order of what matters most. A quick run leaves out the last, which only a GPU has the time for.
+NAMES = ("parity", "predict", "backbone", _SERVE, "large")
 
 
 def main() -> int:
@@ -33,7 +36,8 @@ def main() -> int:
     arguments = parser.parse_args()
     if arguments.device == "cpu" and arguments.out is None and not arguments.quick:
         parser.error("--device cpu wants --quick or --out: the kept results are a GPU's")
-    command = said(f"bench/gpu.sh --device {arguments.device}", quick=arguments.quick)
+    only = f" --only {' '.join(arguments.only)}" if arguments.only else ""
+    command = said(f"bench/gpu.sh --device {arguments.device}{only}", quick=arguments.quick)
     return run_parts(
         parts(arguments),
         results_folder(arguments.out, quick=arguments.quick),
@@ -44,23 +48,37 @@ def main() -> int:
 
 def parts(arguments: argparse.Namespace) -> Iterator[Part]:
     """What is to be measured, in the order of what matters most."""
+    wanted = arguments.only or NAMES[: -1 if arguments.quick else None]
+    measurements = _measurements(arguments)
+    for name in NAMES:
+        if name not in wanted:
+            continue
+        if name != _SERVE:
+            yield measurements[name]
+        elif (reason := why_not_serving()) is not None:
+            print(f"The serving part is skipped: {reason}", flush=True)
+        else:
+            for replicas in sorted({1, arguments.replicas}):
+                yield _serving(arguments, replicas, "gpu-serve" if replicas == 1 else f"gpu-serve-{replicas}")
+
+
+def _measurements(arguments: argparse.Namespace) -> dict[str, Part]:
+    """All parts but serving, by name."""
     device, quick = arguments.device, arguments.quick
     names = ("mobilenet",) if quick else ("mobilenet", "resnet50")
 
     def weights() -> dict[str, Path]:
         return {name: write_weights(name)[1] for name in names}
 
-    yield lambda: parity.run({**weights(), "general": _SHIPPED}, device=device, **({"sizes": _SMALL} if quick else {}))
-    yield lambda: predict.run(device=device, quick=quick, cases=_CASES, name="gpu-predict")
     batches, rounds = ((1,), 2) if quick else (_BACKBONE_BATCHES, 6)
-    yield lambda: backbone.run(weights(), batches, device=device, rounds=rounds)
-    if (reason := why_not_serving()) is not None:
-        print(f"The serving part is skipped: {reason}", flush=True)
-    else:
-        for replicas in sorted({1, arguments.replicas}):
-            yield _serving(arguments, replicas, "gpu-serve" if replicas == 1 else f"gpu-serve-{replicas}")
-    if not quick:
-        yield lambda: predict.run(device=device, cases=_LARGE_CASES, name="gpu-predict-large")
+    return {
+        "parity": lambda: parity.run(
+            {**weights(), "general": _SHIPPED}, device=device, **({"sizes": _SMALL} if quick else {})
+        ),
+        "predict": lambda: predict.run(device=device, quick=quick, cases=_CASES, name="gpu-predict"),
+        "backbone": lambda: backbone.run(weights(), batches, device=device, rounds=rounds),
+        "large": lambda: predict.run(device=device, quick=quick, cases=_LARGE_CASES, name="gpu-predict-large"),
+    }
 
 
 def why_not_serving() -> str | None:
@@ -84,6 +102,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="bench/gpu.sh", description=__doc__)
     parser.add_argument("--device", default="cuda", choices=("cuda", "cpu"), help="default: cuda")
     parser.add_argument("--replicas", type=int, default=1, help="serve with so many HTTP processes as well")
+    parser.add_argument("--only", nargs="+", choices=NAMES, metavar="PART", help=f"of {', '.join(NAMES)}; default: all")
     parser.add_argument("--quick", action="store_true", help="as little as shows that it runs")
     parser.add_argument(
         "--out", type=Path, help="where the results go (default: bench/results; of a quick run, a folder under /tmp)"

@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # The whole benchmark on a GPU, in one call of at most ten minutes:
 #
-#   bench/gpu.sh [--device cuda|cpu] [--replicas N] [--quick] [--out FOLDER]
+#   bench/gpu.sh [--device cuda|cpu] [--replicas N] [--only PART...] [--quick] [--out FOLDER]
 #
 # It compares boxes with the CPU's, times the predictor beside torchvision's, sets the backbone's rate beside a matrix
 # product's, and serves: with one HTTP process, and with N where --replicas is given. Each part is written to
-# bench/results/gpu-*.md (with --quick under /tmp) as soon as it is done. `--device cpu --quick` shows without a GPU that all of it runs.
+# bench/results/gpu-*.md (with --quick under /tmp) as soon as it is done. `--only backbone serve` measures those two,
+# where a GPU is lent for minutes. `--device cpu --quick` shows without a GPU that all of it runs.
 #
 # It needs Python (.venv, else $PYTHON, else python3) with torch, torchvision, pillow, safetensors and numpy.
 # Without FastAPI and what else the service needs, serving is skipped, and that is said. A machine without a network

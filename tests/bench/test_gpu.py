@@ -71,6 +71,25 @@ def test_more_processes_are_measured_beside_one(monkeypatch):
     assert names == [("gpu-serve", 1), ("gpu-serve", 1), ("gpu-serve-4", 4)]
 
 
+def test_only_what_is_asked_for_is_measured_in_the_one_order(monkeypatch):
+    names: list[str] = []
+    for name in ("parity", "predict", "backbone", "serve"):
+        module = getattr(gpu, name)
+        monkeypatch.setattr(module, "run", lambda *_, name=name, **asked: names.append(asked.get("name", name)))
+    monkeypatch.setattr(gpu, "write_weights", lambda name: (Path(), Path()))
+
+    def measured(*given: str) -> list[str]:
+        names.clear()
+        for part in gpu.parts(gpu.build_parser().parse_args(given)):
+            part()
+        return list(names)
+
+    assert measured() == ["parity", "gpu-predict", "backbone", "gpu-serve", "gpu-predict-large"]
+    assert measured("--quick") == ["parity", "gpu-predict", "backbone", "gpu-serve"]
+    assert measured("--only", "serve", "backbone") == ["backbone", "gpu-serve"]
+    assert measured("--only", "large", "parity") == ["parity", "gpu-predict-large"]
+
+
 def test_a_processor_s_figures_do_not_take_the_place_of_a_gpu_s(monkeypatch, capsys):
     monkeypatch.setattr("sys.argv", ["bench/gpu.sh", "--device", "cpu"])
     monkeypatch.setattr(gpu, "run_parts", lambda *_: pytest.fail("it was measured"))
@@ -92,7 +111,7 @@ def test_make_bench_leaves_what_takes_long_to_targets_of_its_own():
 
 def test_the_script_names_every_option_of_its_program():
     head, program = (REPOSITORY / "bench/gpu.sh").read_text(), gpu.build_parser().format_help()
-    for option in ("--device", "--replicas", "--quick", "--out"):
+    for option in ("--device", "--replicas", "--only", "--quick", "--out"):
         assert option in head
         assert option in program
 
