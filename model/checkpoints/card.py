@@ -115,7 +115,7 @@ def _stages(provenance: dict[str, Any]) -> str:
             f"{training.get('steps_done', '?')} steps of {_pictures_a_step(training)} pictures, "
             f"{_rules(recipe)}learning rate {recipe.get('learning_rate', '?')}, seed {recipe.get('seed', '?')}, "
             f"{_duration(training)} of steps on {stage.get('hardware', '?')}, "
-            f"torch {stage.get('torch', '?')}."
+            f"torch {stage.get('torch', '?')}.{_averaged(stage)}"
         )
         stage = stage.get("started_from")
     lines = [
@@ -124,6 +124,14 @@ def _stages(provenance: dict[str, Any]) -> str:
     if released := provenance.get("released_by"):
         lines.append(f"\nReleased by `{released}`.")
     return "\n".join(lines)
+
+
+def _averaged(stage: dict[str, Any]) -> str:
+    """What was done to a stage's weights when it was over."""
+    if not (averaged := stage.get("averaged")):
+        return ""
+    shares = ", ".join(f"{one['share']:.3g} of {one['name']} `{one['digest']}`" for one in averaged)
+    return f" Then the mean of weights, `{stage.get('averaged_by', 'rpn weights average')}`: {shares}."
 
 
 def _duration(training: dict[str, Any]) -> str:

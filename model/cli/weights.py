@@ -16,7 +16,7 @@ from model.calibration import Calibration
 from model.checkpoints.card import write_card
 from model.checkpoints.checkpoint import Checkpoint, file_sha256, load_checkpoint, save_checkpoint
 from model.checkpoints.restore import restore_network
-from model.cli import weights_import, weights_quantize
+from model.cli import weights_average, weights_import, weights_quantize
 from model.cli.command_line import command_line
 from model.cli.data_argument import ONE_SPLIT, short_path
 from model.cli.target_argument import check_targets
@@ -59,13 +59,14 @@ trained any further.
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Declare the command."""
-    parser = subparsers.add_parser("weights", help="inspect, import, quantize, prepare or release checkpoints")
+    parser = subparsers.add_parser("weights", help="inspect, import, average, quantize, prepare or release checkpoints")
     actions = parser.add_subparsers(dest="action", required=True)
     show = actions.add_parser("show", help="check a checkpoint and print what it says of itself", description=_SHOW)
     show.set_defaults(run=run_show)
     show.add_argument("file", type=Path)
     weights_import.add_parser(actions)
     weights_quantize.add_parser(actions)
+    weights_average.add_parser(actions)
     ready = actions.add_parser(
         "prepare", help="convert checkpoints for OpenVINO ahead of the services that load them", description=_PREPARE
     )
