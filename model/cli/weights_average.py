@@ -12,8 +12,8 @@ from model.errors import DataError
 
 _DESCRIPTION = """
 Write the mean of checkpoints' weights: of a fine-tuned network and the one that it began as, or of one training's at
-several times. Where these lie near each other it often finds more than any of them, and takes no longer. All else is the
-last one's. It is neither measured nor calibrated: rpn eval and rpn weights release do that.
+several times. Where these lie near each other it often finds more than any of them, and takes no longer. All else is
+the last one's. It is neither measured nor calibrated: rpn eval and rpn weights release do that.
 """
 
 
