@@ -6,7 +6,7 @@
 # It compares boxes with the CPU's, times the predictor beside torchvision's, sets the backbone's rate beside a matrix
 # product's, and serves: with one HTTP process, and with N where --replicas is given. Each part is written to
 # bench/results/gpu-*.md (with --quick under /tmp) as soon as it is done. `--only backbone serve` measures those two,
-# where a GPU is lent for minutes. `--device cpu --quick` shows without a GPU that all of it runs.
+# where a GPU is at hand for minutes. `--device cpu --quick` shows without a GPU that all of it runs.
 #
 # It needs Python (.venv, else $PYTHON, else python3) with torch, torchvision, pillow, safetensors and numpy.
 # Without FastAPI and what else the service needs, serving is skipped, and that is said. A machine without a network
