@@ -2,12 +2,10 @@
 
 from collections.abc import Iterable
 from http import HTTPStatus
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import FastAPI, Query
+from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
-from fastapi.routing import APIRoute
-from pydantic import BaseModel
 
 from service.answers import BINARY_HEADERS
 from service.errors import ServiceError, service_errors
@@ -54,17 +52,6 @@ BINARY_ANSWERS: dict[str, Any] = {
         },
     },
 }
-
-
-def query_parameters(query: type[BaseModel]) -> list[dict[str, Any]]:
-    """What FastAPI would say of a handler with this query, for one that reads its own."""
-
-    def handler(asked: Annotated[query, Query()]) -> None:  # type: ignore[valid-type]
-        """Never called."""
-
-    (path,) = get_openapi(title="", version="", routes=[APIRoute("/", handler)])["paths"].values()
-    parameters: list[dict[str, Any]] = path["get"]["parameters"]
-    return parameters
 
 
 def problem_responses(*kinds: type[ServiceError]) -> dict[int | str, dict[str, Any]]:

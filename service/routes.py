@@ -1,19 +1,20 @@
 """``POST /propose``."""
 
 import asyncio
+from typing import Annotated
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response
 
 from service.answers import binary_response, json_response, result, slowest
 from service.disconnects import while_connected
-from service.documentation import BINARY_ANSWERS, PICTURE_BODY, problem_responses, query_parameters
+from service.documentation import BINARY_ANSWERS, PICTURE_BODY, problem_responses
 from service.errors import NotAcceptable
 from service.media_types import MediaType, choose_media_type
-from service.parameters import ProposeQuery, read_query
+from service.parameters import ProposeQuery, check_query
 from service.proposing import Proposing
 from service.schemas import Answer, Answers
-from service.state import get_service
+from service.state import ServiceDep
 from service.uploads import read_uploads
 
 router = APIRouter(tags=["proposals"])
@@ -23,10 +24,11 @@ router = APIRouter(tags=["proposals"])
     "/propose",
     summary="A picture in, ranked boxes out",
     response_model=Answer | Answers,
+    dependencies=[Depends(check_query)],
     responses={200: BINARY_ANSWERS, **problem_responses()},
-    openapi_extra={"requestBody": PICTURE_BODY, "parameters": query_parameters(ProposeQuery)},
+    openapi_extra={"requestBody": PICTURE_BODY},
 )
-async def propose(request: Request) -> Response:
+async def propose(request: Request, query: Annotated[ProposeQuery, Query()], service: ServiceDep) -> Response:
     """Send one picture as the body or as the multipart field `image`: JPEG, PNG, WebP, GIF, BMP or TIFF.
 
     Several `image` parts give `results`: for each picture, in their order, its result or its problem.
@@ -34,8 +36,6 @@ async def propose(request: Request) -> Response:
     `Accept: application/octet-stream` answers one picture in little-endian float32, five for each proposal (the box and
     its score), `application/x-npz` in numpy's arrays `boxes`, `scores` and `image_size`; headers say the rest.
     """
-    # Both by hand, which spares the event loop 0.3 of 0.8 ms: everyone waits for it.
-    service, query = await get_service(request), read_query(request.scope["query_string"])
     media_type = choose_media_type(", ".join(request.headers.getlist("accept")))
     service.lifecycle.check_accepting()
     settings = service.settings

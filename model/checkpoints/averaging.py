@@ -16,6 +16,9 @@ from model.checkpoints.checkpoint import Checkpoint
 from model.config import ModelConfig
 from model.errors import CheckpointError, ConfigError
 
+# What a released checkpoint says of how it was made ready; the mean is not.
+_OF_RELEASES = ("released_by", "quantized_by")
+
 
 def average(checkpoints: Sequence[tuple[Path, Checkpoint]], shares: Sequence[float] = ()) -> Checkpoint:
     """One checkpoint of the mean weights, float32, in all else the last one's, unmeasured.
@@ -38,11 +41,12 @@ def average(checkpoints: Sequence[tuple[Path, Checkpoint]], shares: Sequence[flo
         {"name": one.name, "version": one.version, "digest": one.digest, "share": part}
         for (_, one), part in zip(checkpoints, parts, strict=True)
     ]
+    kept = {name: value for name, value in last.provenance.items() if name not in _OF_RELEASES}
     return replace(
         last,
         version="0",
         state_dict=state_dict,
-        provenance={**last.provenance, "averaged": averaged},
+        provenance={**kept, "averaged": averaged},
         metrics={},
         digest="",
         calibration=None,

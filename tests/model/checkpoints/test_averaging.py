@@ -24,7 +24,7 @@ def named(tiny_config: ModelConfig) -> list[Named]:
         state_dict = dict(build_network(tiny_config).state_dict())
         if number == 0:
             state_dict = {n: t.half() if t.is_floating_point() else t for n, t in state_dict.items()}
-        metrics, provenance = {"val": {"AR@100": 0.5}}, {"command": f"rpn train {number}"}
+        metrics, provenance = {"val": {"AR@100": 0.5}}, {"command": f"rpn train {number}", "released_by": "rpn"}
         checkpoint = Checkpoint(f"tiny{number}", "3", tiny_config, state_dict, provenance, metrics, f"sha256:{number}")
         made.append((Path(f"{number}.safetensors"), checkpoint))
     return made
@@ -58,6 +58,7 @@ def test_what_was_measured_of_one_is_not_said_of_the_mean(named: list[Named]):
         "tiny2", "0", {}, None, None, "",
     )  # fmt: skip
     assert made.provenance["command"] == "rpn train 2"
+    assert "released_by" not in made.provenance
     assert [one["digest"] for one in made.provenance["averaged"]] == ["sha256:0", "sha256:1", "sha256:2"]
 
 
