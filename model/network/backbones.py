@@ -12,6 +12,7 @@ from functools import partial
 from torch import Tensor, nn
 from torchvision import models
 from torchvision.models._utils import IntermediateLayerGetter
+from torchvision.models.resnet import BasicBlock
 from torchvision.ops import FeaturePyramidNetwork, FrozenBatchNorm2d
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 
@@ -104,10 +105,15 @@ def _resnet(build: Callable[..., nn.Module]) -> Callable[[NormLayer], Body]:
     return body
 
 
-def _resnet18(norm: NormLayer) -> Body:
-    # From stride 8 on: layer1's maps, of stride 4, would double the cost of the head.
-    network = models.resnet18(weights=None, norm_layer=norm)
-    return Body(network, ("layer2", "layer3", "layer4"), (8, 16, 32), (128, 256, 512))
+def _basic_resnet(blocks: tuple[int, int, int, int]) -> Callable[[NormLayer], Body]:
+    """A ResNet of basic blocks (He et al. 2016, table 1, its left columns), so many to each layer."""
+
+    def body(norm: NormLayer) -> Body:
+        # From stride 8 on: layer1's maps, of stride 4, would double the cost of the head.
+        network = models.ResNet(BasicBlock, list(blocks), norm_layer=norm)
+        return Body(network, ("layer2", "layer3", "layer4"), (8, 16, 32), (128, 256, 512))
+
+    return body
 
 
 def _mobilenet_v3_large(norm: NormLayer) -> Body:
@@ -136,7 +142,9 @@ def _last_convolution(block: nn.Module) -> nn.Conv2d:
 BACKBONES: dict[str, Callable[[NormLayer], Body]] = {
     "vgg16": _vgg16,
     "resnet50_c4": _resnet_c4,
-    "resnet18_fpn": _resnet18,
+    # ResNet-18 less its last block, which holds 38 % of its weights and serves the largest objects alone.
+    "resnet16_fpn": _basic_resnet((2, 2, 2, 1)),
+    "resnet18_fpn": _basic_resnet((2, 2, 2, 2)),
     "resnet50_fpn": _resnet(models.resnet50),
     "resnet101_fpn": _resnet(models.resnet101),
     "mobilenet_v3_large_fpn": _mobilenet_v3_large,

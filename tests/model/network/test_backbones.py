@@ -1,6 +1,6 @@
 import pytest
 import torch
-from torchvision.models import detection
+from torchvision.models import detection, resnet18
 
 from model.architectures import architecture
 from model.config import BackboneConfig
@@ -33,6 +33,19 @@ def test_torchvision_detection_weights_fit_by_name_and_shape(ours: str, peer: st
     expected = getattr(detection, peer)(weights=None, weights_backbone=None).state_dict()
     expected = {k: v.shape for k, v in expected.items() if not k.startswith("roi_heads.")}
     assert {k: v.shape for k, v in build_network(architecture(ours)).state_dict().items()} == expected
+
+
+def test_resnet18_is_torchvisions_and_resnet16_that_less_its_last_block():
+    theirs = {f"body.{k}": v.shape for k, v in resnet18(weights=None).state_dict().items() if not k.startswith("fc.")}
+    whole, less = (body_shapes(name) for name in ("resnet18_fpn", "resnet16_fpn"))
+    assert whole == theirs
+    assert less == {name: shape for name, shape in whole.items() if not name.startswith("body.layer4.1.")}
+    assert len(less) < len(whole)
+
+
+def body_shapes(name: str) -> dict[str, torch.Size]:
+    weights = build_backbone(BackboneConfig(name)).state_dict()
+    return {name: weight.shape for name, weight in weights.items() if name.startswith("body.")}
 
 
 def test_frozen_norms_have_no_counters():
