@@ -22,6 +22,7 @@ from service.engine import Engine, LoadPredictor
 from service.errors import EngineFailed, StartupError
 from service.garbage import spare_what_is_loaded
 from service.http_protocol import BoundedHeads
+from service.interpreter_lock import pass_it_on_sooner
 from service.lifecycle import Lifecycle, Phase
 from service.preparing import prepare_models
 from service.settings import Settings, unknown_names
@@ -45,6 +46,7 @@ def serve(settings: Settings, load: LoadPredictor | None = None) -> None:
     """
     for name in unknown_names(os.environ):
         _log.warning("%s is none of our settings; misspelt?", name)
+    pass_it_on_sooner()
     load, prepare = (load, prepare_nothing) if load else (_real_load(settings), prepare_models)
     service = Service(settings, load, prepare, spare_what_is_loaded)
     listener = listen(settings.host, settings.port)

@@ -37,6 +37,7 @@ configure_logging("info")
 serve(read_settings(port=0), lambda path, device: FakePredictor())
 sys.exit(7 if "torch" in sys.modules else 0)
 """
+WAITING_FAKE = SERVE_FAKE.replace('"torch" in sys.modules', "sys.getswitchinterval() > 0.001")
 COUNTING_FAKE = SERVE_FAKE.replace('"torch" in sys.modules', "sys.modules['gc'].get_freeze_count() < 10_000")
 
 
@@ -110,6 +111,13 @@ serve(read_settings(port=0), load)
 
 def test_what_is_loaded_is_spared_by_the_collector():
     with process("-c", COUNTING_FAKE, drain_grace_s="0") as started:
+        address(started)
+        started.send_signal(signal.SIGTERM)
+        assert started.wait(PATIENCE_S) == 0
+
+
+def test_no_thread_keeps_the_interpreter_for_long():
+    with process("-c", WAITING_FAKE, drain_grace_s="0") as started:
         address(started)
         started.send_signal(signal.SIGTERM)
         assert started.wait(PATIENCE_S) == 0
