@@ -37,7 +37,8 @@ def main() -> int:
     if arguments.device == "cpu" and arguments.out is None and not arguments.quick:
         parser.error("--device cpu wants --quick or --out: the kept results are a GPU's")
     only = f" --only {' '.join(arguments.only)}" if arguments.only else ""
-    command = said(f"bench/gpu.sh --device {arguments.device}{only}", quick=arguments.quick)
+    replicas = f" --replicas {arguments.replicas}" if arguments.replicas > 1 else ""
+    command = said(f"bench/gpu.sh --device {arguments.device}{only}{replicas}", quick=arguments.quick)
     return run_parts(
         parts(arguments),
         results_folder(arguments.out, quick=arguments.quick),

@@ -2,9 +2,9 @@
 
 import sys
 
-# Python lets a thread keep it for 5 ms once others wait, which is longer than a GPU takes for eight pictures. On an H200
-# one process answers 1.12 to 1.17 times as many requests with this at 32 clients, and a lone client's come 0.2 to 0.4 ms
-# sooner (docs/performance.md). A hundredth of a millisecond is slower again: threads then do little but take turns.
+# Python lets a thread keep it for 5 ms once others wait, which is longer than a GPU takes for eight pictures. With this
+# one process on an H200 answers 1.12 to 1.17 times as many requests of 32 clients, and a lone client's 0.2 to 0.4 ms
+# sooner (docs/performance.md). With a hundredth of a millisecond fewer again: threads then do little but take turns.
 _HELD_S = 0.0001
 
 

@@ -90,6 +90,19 @@ def test_only_what_is_asked_for_is_measured_in_the_one_order(monkeypatch):
     assert measured("--only", "large", "parity") == ["parity", "gpu-predict-large"]
 
 
+def test_a_page_names_the_command_that_it_is_of(monkeypatch):
+    commands: list[str] = []
+    monkeypatch.setattr(gpu, "run_parts", lambda *given: commands.append(given[3]) or 0)
+    monkeypatch.setattr("sys.argv", ["gpu", "--device", "cpu", "--out", "x", "--only", "serve", "--replicas", "4"])
+    assert gpu.main() == 0
+    monkeypatch.setattr("sys.argv", ["gpu", "--device", "cpu", "--quick"])
+    assert gpu.main() == 0
+    assert [command.replace("`", "") for command in commands] == [
+        "bench/gpu.sh --device cpu --only serve --replicas 4",
+        "bench/gpu.sh --device cpu --quick",
+    ]
+
+
 def test_a_processor_s_figures_do_not_take_the_place_of_a_gpu_s(monkeypatch, capsys):
     monkeypatch.setattr("sys.argv", ["bench/gpu.sh", "--device", "cpu"])
     monkeypatch.setattr(gpu, "run_parts", lambda *_: pytest.fail("it was measured"))
