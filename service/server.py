@@ -11,6 +11,7 @@ import math
 import os
 import signal
 import socket
+from collections.abc import Sequence
 from functools import partial
 from types import FrameType
 from typing import NoReturn
@@ -18,7 +19,7 @@ from typing import NoReturn
 import uvicorn
 
 from service.app import create_app, load_predictor
-from service.engine import Engine, LoadPredictor
+from service.engine import Engine, LoadedModel, LoadPredictor
 from service.errors import EngineFailed, StartupError
 from service.garbage import spare_what_is_loaded
 from service.http_protocol import BoundedHeads
@@ -46,9 +47,8 @@ def serve(settings: Settings, load: LoadPredictor | None = None) -> None:
     """
     for name in unknown_names(os.environ):
         _log.warning("%s is none of our settings; misspelt?", name)
-    pass_it_on_sooner()
     load, prepare = (load, prepare_nothing) if load else (_real_load(settings), prepare_models)
-    service = Service(settings, load, prepare, spare_what_is_loaded)
+    service = Service(settings, load, prepare, _settle)
     listener = listen(settings.host, settings.port)
     config = uvicorn.Config(
         create_app(service),
@@ -69,6 +69,13 @@ def serve(settings: Settings, load: LoadPredictor | None = None) -> None:
     _log.info("stopped")
     if service.engine.running:  # deep in a load or a hung device; the interpreter must not be taken apart under it
         _end(0)
+
+
+def _settle(models: Sequence[LoadedModel]) -> None:
+    """What only a process that is the service's alone may do to Python, once its models are loaded."""
+    spare_what_is_loaded()
+    if any(model.device != "cpu" for model in models):
+        pass_it_on_sooner()
 
 
 def _real_load(settings: Settings) -> LoadPredictor:

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Annotated, TypedDict
 
 from fastapi import Depends, Request
@@ -30,14 +30,14 @@ async def prepare_nothing(settings: Settings) -> None:
     """For models that load as they are."""
 
 
-def go_on() -> None:
+def go_on(models: Sequence[LoadedModel]) -> None:
     """For a process that is not the service's alone."""
 
 
 class Service:
     """The parts of one service, wired. It runs once: `start`, then `close`.
 
-    ``prepare`` comes before the models, ``when_loaded`` after them, before the service is ready.
+    ``prepare`` comes before the models; ``when_loaded`` is told of them before the service is ready.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class Service:
         settings: Settings,
         load: LoadPredictor,
         prepare: Prepare = prepare_nothing,
-        when_loaded: Callable[[], None] = go_on,
+        when_loaded: Callable[[Sequence[LoadedModel]], None] = go_on,
     ) -> None:
         self.settings = settings
         self.lifecycle = Lifecycle()
@@ -81,7 +81,7 @@ class Service:
                 self.batchers[model.name] = Batcher(
                     model, self.engine, self._limits(model), room=self._room, sharing=sharing
                 )
-            self._when_loaded()
+            self._when_loaded(loaded)
             self.lifecycle.loaded()
             _log.info("ready")
 

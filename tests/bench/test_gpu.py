@@ -97,10 +97,8 @@ def test_a_page_names_the_command_that_it_is_of(monkeypatch):
     assert gpu.main() == 0
     monkeypatch.setattr("sys.argv", ["gpu", "--device", "cpu", "--quick"])
     assert gpu.main() == 0
-    assert [command.replace("`", "") for command in commands] == [
-        "bench/gpu.sh --device cpu --only serve --replicas 4",
-        "bench/gpu.sh --device cpu --quick",
-    ]
+    assert commands[0] == "`bench/gpu.sh --device cpu --only serve --replicas 4`"
+    assert commands[1].startswith("`bench/gpu.sh --device cpu --quick`, which only shows")
 
 
 def test_a_processor_s_figures_do_not_take_the_place_of_a_gpu_s(monkeypatch, capsys):

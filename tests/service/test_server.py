@@ -37,7 +37,9 @@ configure_logging("info")
 serve(read_settings(port=0), lambda path, device: FakePredictor())
 sys.exit(7 if "torch" in sys.modules else 0)
 """
-WAITING_FAKE = SERVE_FAKE.replace('"torch" in sys.modules', "sys.getswitchinterval() > 0.001")
+LOCKING_FAKE = SERVE_FAKE.replace('"torch" in sys.modules', "sys.getswitchinterval() < 0.001").replace(
+    "configure_logging(", "FakePredictor.device = sys.argv[1]\nconfigure_logging(", 1
+)
 COUNTING_FAKE = SERVE_FAKE.replace('"torch" in sys.modules', "sys.modules['gc'].get_freeze_count() < 10_000")
 
 
@@ -116,11 +118,12 @@ def test_what_is_loaded_is_spared_by_the_collector():
         assert started.wait(PATIENCE_S) == 0
 
 
-def test_no_thread_keeps_the_interpreter_for_long():
-    with process("-c", WAITING_FAKE, drain_grace_s="0") as started:
+@pytest.mark.parametrize(("device", "status"), [("cpu", 0), ("cuda:0", 7)])
+def test_beside_a_gpu_no_thread_keeps_the_interpreter_for_long(device: str, status: int):
+    with process("-c", LOCKING_FAKE, device, drain_grace_s="0") as started:
         address(started)
         started.send_signal(signal.SIGTERM)
-        assert started.wait(PATIENCE_S) == 0
+        assert started.wait(PATIENCE_S) == status
 
 
 def test_what_is_in_hand_is_answered_before_it_leaves():

@@ -1,9 +1,11 @@
 """The parts of one service as they start: in which order, and what a failure leaves out."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
+from service.engine import LoadedModel
 from service.lifecycle import Phase
 from service.settings import Settings
 from service.state import Service
@@ -25,7 +27,10 @@ async def start(load: FakePredictor | Exception) -> tuple[Service, list[str]]:
             raise load
         return load
 
-    service = Service(Settings(), loaded, prepare, lambda: happened.append(f"told, {service.lifecycle.phase}"))
+    def told(models: Sequence[LoadedModel]) -> None:
+        happened.append(f"told of {len(models)}, {service.lifecycle.phase}")
+
+    service = Service(Settings(), loaded, prepare, told)
     service.start()
     await until(lambda: service.lifecycle.phase is not Phase.LOADING)
     await service.close()
@@ -34,7 +39,8 @@ async def start(load: FakePredictor | Exception) -> tuple[Service, list[str]]:
 
 async def test_who_prepares_comes_first_and_who_waits_for_all_models_before_the_service_is_ready():
     service, happened = await start(FakePredictor())
-    assert happened == ["prepared", *["loaded"] * len(Settings().models), "told, loading"]
+    count = len(Settings().models)
+    assert happened == ["prepared", *["loaded"] * count, f"told of {count}, loading"]
     assert service.lifecycle.failure is None
 
 

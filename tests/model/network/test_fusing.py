@@ -72,7 +72,7 @@ def test_the_maps_are_the_same(name: str):
     ("name", "kinds"),
     [
         ("rpn_resnet18_fpn_cascade", {**RESNET, "ConvReLU": 18, "Residual": 8, "PointwiseConv2d": 5}),
-        ("rpn_resnet16_fpn_cascade", {**RESNET, "ConvReLU": 17, "Residual": 7, "PointwiseConv2d": 5}),
+        ("rpn_resnet16_fpn_cascade", {**RESNET, "ConvReLU": 16, "Residual": 7, "PointwiseConv2d": 5}),
         ("rpn_regnet_x_400mf_fpn_cascade", {**PYRAMID, "ConvReLU": 68, "Residual": 22, "PointwiseConv2d": 5}),
         ("rpn_resnet50_fpn", {**RESNET, "ConvBias": 4, "ConvReLU": 50, "Residual": 16, "PointwiseConv2d": 7}),
         ("rpn_mobilenet_v3_large_320_fpn", {**PYRAMID, "ConvReLU": 6, "DepthwiseConv2d": 15, "PointwiseConv2d": 45}),
