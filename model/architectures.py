@@ -168,7 +168,7 @@ def _resnet18() -> ModelConfig:
 
 
 def _resnet16() -> ModelConfig:
-    """ResNet-18's less the last block: a file of 15 MB where that has 25, for two of them where size counts."""
+    """ResNet-18's less the last block: with a second stage 15 MB where that has 25, for where size counts."""
     first = _resnet18()
     return replace(first, architecture="rpn_resnet16_fpn", backbone=replace(first.backbone, name="resnet16_fpn"))
 

@@ -4,8 +4,8 @@
 
 Prints a Markdown table: of the objects of each row the shares that one of the first 10, the first 100 and all
 proposals finds, at an IoU of 0.5 or more. Each object is looked at by itself, so that one proposal may find two;
-`rpn eval` counts as COCO does. Heights are in pixels of a picture whose longest side is 640. docs/training.md has such
-a table.
+`rpn eval` counts as COCO does. Heights are in pixels of a picture whose longest side is 640. docs/training.md has two
+such tables.
 """
 
 import argparse

@@ -48,7 +48,7 @@ def serve(settings: Settings, load: LoadPredictor | None = None) -> None:
     for name in unknown_names(os.environ):
         _log.warning("%s is none of our settings; misspelt?", name)
     load, prepare = (load, prepare_nothing) if load else (_real_load(settings), prepare_models)
-    service = Service(settings, load, prepare, _settle)
+    service = Service(settings, load, prepare, _have_the_interpreter)
     listener = listen(settings.host, settings.port)
     config = uvicorn.Config(
         create_app(service),
@@ -71,7 +71,7 @@ def serve(settings: Settings, load: LoadPredictor | None = None) -> None:
         _end(0)
 
 
-def _settle(models: Sequence[LoadedModel]) -> None:
+def _have_the_interpreter(models: Sequence[LoadedModel]) -> None:
     """What only a process that is the service's alone may do to Python, once its models are loaded."""
     spare_what_is_loaded()
     if any(model.device != "cpu" for model in models):

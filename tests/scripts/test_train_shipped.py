@@ -46,6 +46,7 @@ def test_all_of_it_runs_and_nothing_twice(data: Path, tmp_path: Path, capfd: pyt
     general, pedestrian, face = (
         load_checkpoint(tmp_path / "released" / f"{n}.safetensors") for n in ("general", "pedestrian", "face")
     )
+    assert pedestrian.config.architecture == face.config.architecture == "rpn_resnet16_fpn_cascade"
     assert (pedestrian.name, pedestrian.version) == ("pedestrian", "9")
     assert pedestrian.config.selection.nms_iou == 0.5
     assert pedestrian.config.selection.overlap_penalty is None

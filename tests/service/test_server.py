@@ -118,12 +118,12 @@ def test_what_is_loaded_is_spared_by_the_collector():
         assert started.wait(PATIENCE_S) == 0
 
 
-@pytest.mark.parametrize(("device", "status"), [("cpu", 0), ("cuda:0", 7)])
-def test_beside_a_gpu_no_thread_keeps_the_interpreter_for_long(device: str, status: int):
+@pytest.mark.parametrize(("device", "exit_status"), [("cpu", 0), ("cuda:0", 7)])  # 7: it is passed on soon
+def test_beside_a_gpu_no_thread_keeps_the_interpreter_for_long(device: str, exit_status: int):
     with process("-c", LOCKING_FAKE, device, drain_grace_s="0") as started:
         address(started)
         started.send_signal(signal.SIGTERM)
-        assert started.wait(PATIENCE_S) == status
+        assert started.wait(PATIENCE_S) == exit_status
 
 
 def test_what_is_in_hand_is_answered_before_it_leaves():
