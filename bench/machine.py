@@ -13,7 +13,19 @@ from model.cores import processor_name, usable_cores
 
 _REPOSITORY = Path(__file__).parent.parent
 # What computes and what serves, where it is installed.
-_PACKAGES = ("torch", "torchvision", "openvino", "pillow", "fastapi", "litserve", "bentoml", "ray")
+_PACKAGES = (
+    "torch",
+    "torchvision",
+    "openvino",
+    "pillow",
+    "fastapi",
+    "uvicorn",
+    "uvloop",  # without it uvicorn takes asyncio's own loop and says nothing
+    "httptools",
+    "litserve",
+    "bentoml",
+    "ray",
+)
 _FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16")
 
 
