@@ -97,4 +97,4 @@ def _size(data: bytes) -> ImageSize:
 
 def _decode(data: bytes, rule: InputRule) -> Image.Image:
     picture = Picture(data, max_pixels=_MAX_PIXELS)
-    return picture.decode(at_least=rule.place(picture.header.size).content)
+    return picture.decode_scaled(at_least=rule.place(picture.header.size).content).image

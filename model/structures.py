@@ -14,6 +14,8 @@ FloatArray = npt.NDArray[np.float32]
 LabelArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
 PixelArray = npt.NDArray[np.uint8]
+# Of a picture: left, top, right and bottom, in its pixels and their fractions.
+Part = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -23,7 +23,8 @@ HEAD_WITHIN_S = 10.0
 # The rest of a body whose answer was given before it: read, so that the caller comes to read the answer, but not for
 # ever. nginx's `lingering_time`.
 REST_WITHIN_S = 30.0
-# For a caller to read something, once so much of his answer waits that no more is written; as the load balancer's own.
+# For a caller to read something, once so much of his answer waits that no more is written, or his connection is to be
+# closed behind it; as the load balancer's own.
 READ_WITHIN_S = 60.0
 
 # The headers that say where a body ends.
@@ -123,7 +124,18 @@ class BoundedHeads(HttpToolsProtocol):
         super().on_response_complete()
         if self.cycle.response_complete and not self._head_awaited:
             _cancel(self._rest)
-            self._rest = self.loop.call_later(REST_WITHIN_S, self.transport.close)
+            self._rest = self.loop.call_later(REST_WITHIN_S, self._close)
+        self._see_it_read()
+
+    def timeout_keep_alive_handler(self) -> None:
+        """No other request has come."""
+        super().timeout_keep_alive_handler()
+        self._see_it_read()
+
+    def shutdown(self) -> None:
+        """The service ends: nothing more is taken from here."""
+        super().shutdown()
+        self._see_it_read()
 
     def pause_writing(self) -> None:
         """The caller does not read as fast as he is answered."""
@@ -182,13 +194,22 @@ class BoundedHeads(HttpToolsProtocol):
         return b""
 
     def _wait_for_reading(self, before: float) -> None:
-        """Look now and then whether less is left to send than ``before``."""
+        """Look now and then whether less is left to send than ``before``, until nothing is."""
         left = self.transport.get_write_buffer_size()
+        _cancel(self._reading)
         if left >= before:
             self.transport.abort()
-        else:
-            _cancel(self._reading)
+        elif left:
             self._reading = self.loop.call_later(READ_WITHIN_S, self._wait_for_reading, left)
+
+    def _close(self) -> None:
+        self.transport.close()
+        self._see_it_read()
+
+    def _see_it_read(self) -> None:
+        """A transport that is closed waits until what is left has been sent, which may be for ever."""
+        if self.transport.is_closing():
+            self._wait_for_reading(math.inf)
 
     def _wait_for_head(self) -> None:
         """From the first byte that was awaited on, however many follow it."""
@@ -215,7 +236,7 @@ class BoundedHeads(HttpToolsProtocol):
             self.flow.pause_reading()
             self.cycle.keep_alive = False
         elif error is None:
-            self.transport.close()
+            self._close()
         else:
             self._refuse(error)
 
@@ -226,7 +247,7 @@ class BoundedHeads(HttpToolsProtocol):
         lines = [*answer.raw_headers, (HEADER.lower().encode(), request_id.encode())]
         head = b"".join(b"%s: %s\r\n" % line for line in lines)
         self.transport.write(STATUS_LINE[error.status] + head + b"\r\n" + bytes(answer.body))
-        self.transport.close()
+        self._close()
 
 
 def _cancel(timer: asyncio.TimerHandle | None) -> None:

@@ -101,7 +101,8 @@ def decode_picture(
     started = time.perf_counter()
     picture = Picture(data, max_pixels=max_pixels)
     placement = rule.place(picture.header.size)
-    decoded = picture.decode(at_least=placement.content)
-    pixels = left_to_draw(decoded, placement) if draws else draw_on_canvas(decoded, placement)
+    decoded = picture.decode_scaled(at_least=placement.content)
+    lay = left_to_draw if draws else draw_on_canvas
+    pixels = lay(decoded.image, placement, decoded.part)
     decode_ms = (time.perf_counter() - started) * 1000
     return DecodedPicture(picture.header, placement, pixels, wait_ms, decode_ms)

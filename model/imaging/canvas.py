@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from model.errors import ConfigError
-from model.structures import Canvas, ImageSize, PixelArray, Placement
+from model.structures import Canvas, ImageSize, Part, PixelArray, Placement
 
 # A side that shrinks to less than a 64th is first averaged down to 32 to 64 times what it becomes. Ordinary photographs
 # never are; without it a strip of 50 million pixels in a row costs Pillow 800 MB of filter coefficients.
@@ -102,33 +102,40 @@ def scaled(image: ImageSize, scale: float) -> ImageSize:
     return ImageSize(max(1, round(image.width * scale)), max(1, round(image.height * scale)))
 
 
-def draw_on_canvas(picture: Image.Image, placement: Placement) -> PixelArray:
+def draw_on_canvas(picture: Image.Image, placement: Placement, part: Part | None = None) -> PixelArray:
     """An upright RGB picture, resized and laid at the canvas's top left corner: uint8 (H, W, 3), padding zero.
 
-    Resizing is bilinear with antialiasing, as torchvision's and Pillow's own; the padding's value never reaches the
-    network, which masks it after normalisation.
+    ``part``: of ``picture``, in its pixels and their fractions, what is to be seen; None for all of it. Resizing is
+    bilinear with antialiasing, as torchvision's and Pillow's own; the padding's value never reaches the network, which
+    masks it after normalisation.
     """
     content = placement.content
     pixels = np.zeros((placement.canvas.height, placement.canvas.width, 3), dtype=np.uint8)
-    pixels[: content.height, : content.width] = np.asarray(_resized(picture, content))
+    pixels[: content.height, : content.width] = np.asarray(_resized(picture, content, part))
     return pixels
 
 
-def left_to_draw(picture: Image.Image, placement: Placement) -> PixelArray:
+def left_to_draw(picture: Image.Image, placement: Placement, part: Part | None = None) -> PixelArray:
     """An upright RGB picture, uint8 (h, w, 3), for a device that resizes and lays it on its canvas itself.
 
-    As it is, or where that is much more than its canvas will show, resized already: many may be waiting.
+    As it is, or resized already, where ``part`` is not all of it, which no device is told, or where it is much more
+    than its canvas will show: many may be waiting.
     """
     content = placement.content
-    if picture.width * picture.height > _LEFT_OVER * content.width * content.height:
-        picture = _resized(picture, content)
+    if not _is_all(picture, part) or picture.width * picture.height > _LEFT_OVER * content.width * content.height:
+        picture = _resized(picture, content, part)
     return np.asarray(picture)
 
 
-def _resized(picture: Image.Image, content: ImageSize) -> Image.Image:
-    if picture.size == (content.width, content.height):
+def _resized(picture: Image.Image, content: ImageSize, part: Part | None) -> Image.Image:
+    size = (content.width, content.height)
+    if picture.size == size and _is_all(picture, part):
         return picture
-    return picture.resize((content.width, content.height), Image.Resampling.BILINEAR, reducing_gap=_REDUCING_GAP)
+    return picture.resize(size, Image.Resampling.BILINEAR, box=part, reducing_gap=_REDUCING_GAP)
+
+
+def _is_all(picture: Image.Image, part: Part | None) -> bool:
+    return part is None or part == (0, 0, *picture.size)
 
 
 def _room(canvas: Canvas, content: ImageSize) -> float:

@@ -28,7 +28,7 @@ from PIL import (
 from model.errors import TooManyPixels, UndecodablePicture, UnsupportedFormat
 from model.imaging.colours import to_rgb
 from model.imaging.containers.formats import read_container
-from model.structures import ImageSize
+from model.structures import ImageSize, Part
 
 # We hold pictures against our own, settable limit before decoding; Pillow's fixed one would warn or raise elsewhere.
 Image.MAX_IMAGE_PIXELS = None
@@ -82,7 +82,9 @@ _SIGNATURES = (
 _BMP_RUN_LENGTHS = (1, 2)  # of 8 and of 4 bits
 _LARGEST_RUN_LENGTH = 4_000_000  # pixels: Pillow unpacks them in Python, in a second or two
 
-_SIDEWAYS = (5, 6, 7, 8)  # EXIF orientations that swap width and height
+# EXIF orientations that swap width and height, and those that show what is stored rightmost or lowest first.
+_SIDEWAYS = (5, 6, 7, 8)
+_MIRRORED_ACROSS, _MIRRORED_DOWN = (2, 3, 7, 8), (3, 4, 6, 7)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +99,19 @@ class Header:
     def is_sideways(self) -> bool:
         """EXIF turns the stored pixels by a quarter, so that width and height change places."""
         return self.exif_orientation in _SIDEWAYS
+
+
+@dataclass(frozen=True, slots=True)
+class ScaledPicture:
+    """A decoded picture, upright, 8-bit RGB, and which part of it the picture is: left, top, right and bottom, in its
+    pixels.
+
+    libjpeg rounds up what it makes of a side, so at a half, a quarter or an eighth of its sides a JPEG has a column or
+    a row that lies in part beyond the picture, and without its ``part`` boxes would be off by up to seven pixels.
+    """
+
+    image: Image.Image
+    part: Part
 
 
 class Picture:
@@ -122,11 +137,18 @@ class Picture:
         self.header = Header(kind, size, orientation)
         self._container = container
 
-    def decode(self, at_least: ImageSize | None = None) -> Image.Image:
+    def decode(self) -> Image.Image:
         """The first frame, upright, 8-bit RGB.
 
-        With ``at_least`` (an upright size) a JPEG is decoded at the smallest DCT scale that is no smaller, which is
-        many times cheaper for a large photograph; the result then has that scale's size, not the picture's.
+        Raises:
+            UndecodablePicture: the data are truncated or corrupt.
+        """
+        return self.decode_scaled(self.header.size).image
+
+    def decode_scaled(self, at_least: ImageSize) -> ScaledPicture:
+        """The same, of a JPEG at the smallest DCT scale that is no smaller than this upright size.
+
+        That is many times cheaper for a large photograph; the result then has that scale's size, not the picture's.
 
         Raises:
             UndecodablePicture: the data are truncated or corrupt.
@@ -136,22 +158,25 @@ class Picture:
         except Exception as error:  # Pillow's plugins raise whatever malformed data lead them to
             raise UndecodablePicture(f"the {self.header.format} data cannot be decoded ({_reason(error)})") from error
 
-    def _decoded(self, at_least: ImageSize | None) -> Image.Image:
+    def _decoded(self, at_least: ImageSize) -> ScaledPicture:
         kind, orientation = self.header.format, self.header.exif_orientation
         image = _PLUGINS[kind](io.BytesIO(self._container.essentials))
         declared = self.header.size if kind == "TIFF" else self._container.size
         if image.size != (declared.width, declared.height):  # or the limit would have been held against another size
             raise ValueError(f"its header reads as {declared}, then as {image.width}x{image.height}")
         if kind == "TIFF":
-            return _from_tiff(image)
+            return _whole(_from_tiff(image))
         if kind == "GIF":
-            return _from_gif(image)
+            return _whole(_from_gif(image))
         if kind == "BMP":
-            return _from_bmp(image)
-        if kind == "JPEG" and at_least is not None:
+            return _whole(_from_bmp(image))
+        if kind == "JPEG":
             width, height = at_least.width, at_least.height
-            image.draft(image.mode, (height, width) if self.header.is_sideways else (width, height))
-        return _upright(to_rgb(image), orientation)
+            drafted = image.draft(image.mode, (height, width) if self.header.is_sideways else (width, height))
+            if drafted is not None:
+                part = _upright_part(drafted[1], ImageSize(*image.size), orientation)
+                return ScaledPicture(_upright(to_rgb(image), orientation), part)
+        return _whole(_upright(to_rgb(image), orientation))
 
 
 def sniff(data: bytes) -> str:
@@ -209,6 +234,20 @@ def _upright(image: Image.Image, orientation: int) -> Image.Image:
         8: Image.Transpose.ROTATE_90,
     }.get(orientation)
     return image if method is None else image.transpose(method)
+
+
+def _upright_part(stored: Part, size: ImageSize, orientation: int) -> Part:
+    """A part that begins at the stored top left corner, of so many stored pixels, after `_upright`."""
+    _, _, width, height = stored
+    left = size.width - width if orientation in _MIRRORED_ACROSS else 0
+    top = size.height - height if orientation in _MIRRORED_DOWN else 0
+    if orientation in _SIDEWAYS:
+        return (top, left, top + height, left + width)
+    return (left, top, left + width, top + height)
+
+
+def _whole(image: Image.Image) -> ScaledPicture:
+    return ScaledPicture(image, (0, 0, image.width, image.height))
 
 
 def _reason(error: Exception) -> str:

@@ -4,13 +4,14 @@ import asyncio
 import json
 import socket
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 import uvicorn
+import uvloop
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.server import ServerState
 
@@ -116,15 +117,21 @@ def connected(passed: asyncio.Event, **options: Any) -> Connected:
 
 @asynccontextmanager
 async def served(
-    app: ASGIApp, **options: Any
+    app: ASGIApp, *, buffer: int = 0, **options: Any
 ) -> AsyncIterator[tuple[BoundedHeads, asyncio.StreamReader, asyncio.StreamWriter]]:
-    """A connection to a server of this application."""
+    """A connection to a server of this application; ``buffer``: bytes that the sockets hold, 0 for the system's own."""
     config = uvicorn.Config(app, http=BoundedHeads, lifespan="off", log_config=None, **options)
     config.load()
     protocol = BoundedHeads(config, ServerState(), {})
-    server = await asyncio.get_running_loop().create_server(lambda: protocol, "127.0.0.1", 0)
+    listener, caller = socket.create_server(("127.0.0.1", 0)), socket.socket()
+    if buffer:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, buffer)
+        caller.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
+    caller.setblocking(False)
+    server = await asyncio.get_running_loop().create_server(lambda: protocol, sock=listener)
     async with server:
-        reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+        await asyncio.get_running_loop().sock_connect(caller, listener.getsockname())
+        reader, writer = await asyncio.open_connection(sock=caller)
         try:
             yield protocol, reader, writer
         finally:
@@ -312,6 +319,38 @@ def test_who_never_reads_is_cut_off(monkeypatch: pytest.MonkeyPatch):
             await asyncio.wait_for(gone.wait(), PATIENCE_S)
 
     asyncio.run(lost())
+
+
+@pytest.mark.parametrize("end", ["keep-alive", "close", "shutdown"])
+@pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
+def test_a_connection_whose_last_answer_is_not_read_is_cut_off(
+    monkeypatch: pytest.MonkeyPatch, end: str, loop: Callable[[], asyncio.AbstractEventLoop]
+):
+    monkeypatch.setattr(http_protocol, "READ_WITHIN_S", 0.2)
+    answer = bytes(50_000)  # less than stops the writing, more than the sockets below hold
+
+    async def lost() -> None:
+        gone = asyncio.Event()
+
+        async def app(_scope: Scope, _receive: Receive, send: Send) -> None:
+            headers = [(b"content-length", b"%d" % len(answer))] + [(b"connection", b"close")] * (end == "close")
+            await send({"type": "http.response.start", "status": 200, "headers": headers})
+            await send({"type": "http.response.body", "body": answer})
+
+        options = {"timeout_keep_alive": 1 if end == "keep-alive" else 60}
+        async with served(app, buffer=4096, **options) as (protocol, _, writer):
+            lose = protocol.connection_lost
+            protocol.connection_lost = lambda exc: (lose(exc), gone.set())  # type: ignore[method-assign]
+            writer.transport.pause_reading()
+            writer.write(_WHOLE)
+            if end == "shutdown":
+                await asyncio.sleep(0.2)
+                protocol.shutdown()
+            await asyncio.wait_for(gone.wait(), PATIENCE_S)
+            assert protocol.flow.write_paused is False
+
+    with asyncio.Runner(loop_factory=loop) as runner:
+        runner.run(lost())
 
 
 _UPGRADE = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAAAAAAIAAAAA\r\n"
