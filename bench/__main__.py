@@ -27,11 +27,21 @@ def main() -> int:
     """Measure what was asked for."""
     arguments = build_parser().parse_args()
     names = ALL if arguments.part == "all" else (arguments.part,)
-    command = said("make bench" if names == ALL else f"python -m bench {arguments.part}", quick=arguments.quick)
+    command = said(command_of(arguments), quick=arguments.quick)
     parts = (partial(PARTS[name], arguments) for name in names)
     return run_parts(
         parts, results_folder(arguments.out, quick=arguments.quick), describe_machine(arguments.device), command
     )
+
+
+def command_of(arguments: argparse.Namespace) -> str:
+    """What measures the same again: the part, and the options that are not as they are by themselves."""
+    usual = build_parser().get_default
+    options = {name: getattr(arguments, name) for name in ("device", "replicas", "minutes")}
+    told = "".join(
+        f" --{name} {str(value).removesuffix('.0')}" for name, value in options.items() if value != usual(name)
+    )
+    return "make bench" if arguments.part == "all" and not told else f"python -m bench {arguments.part}{told}"
 
 
 def build_parser() -> argparse.ArgumentParser:

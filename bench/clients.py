@@ -41,6 +41,7 @@ class Tally:
     by_picture_ms: defaultdict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     over: asyncio.Event = field(default_factory=asyncio.Event)
     asked_since: float = field(default_factory=time.perf_counter)
+    started_cpu_s: float = field(default_factory=time.process_time)
     _completed: int = 0
     _began: float | None = None
     _last: float = 0.0
@@ -82,7 +83,7 @@ class Tally:
             broken=self.broken,
             bytes_sent=self.bytes_sent,
             bytes_received=self.bytes_received,
-            cpu_s=time.process_time(),
+            cpu_s=time.process_time() - self.started_cpu_s,
             wall_s=time.perf_counter() - self.asked_since,
             by_picture_ms={picture: percentile(taken, 0.5) for picture, taken in self.by_picture_ms.items()},
         )

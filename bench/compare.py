@@ -21,8 +21,8 @@ _NETWORK = "mobilenet"
 _MIB = 2**20
 _METHOD = (
     "The weights of one torchvision MobileNetV3 320 FPN: ours as `rpn weights import` makes them, with the settings' "
-    "defaults; theirs in Pillow, torchvision's transform, backbone and RPN, eager fp32, a worker for each core and "
-    "one thread a call (bench/frameworks, each server as its documentation shows it), and with an allocator that keeps "
+    "defaults on the CPU; theirs in Pillow, torchvision's transform, backbone and RPN, eager fp32, a worker for each "
+    "core and one thread a call (bench/frameworks, each server as its documentation shows it), and with an allocator that keeps "
     "its memory. Each picture is a form's only file, each answer JSON. In every round each server is started, asked "
     f"and ended, with no other running; {SPREAD}; ratios round by round. Ours finds its network converted where it was "
     "started before. Memory is the most that each process of a server has held, added up; pages that they share count "
@@ -62,7 +62,9 @@ def run(*, quick: bool = False) -> Page:
             for name, sizes in effort.sets.items()
         }
         first = next(iter(sent.values()))[0]
-        servers: dict[str, Callable[[], ServerProcess]] = {OURS: lambda: ServiceProcess(RPN_MODELS=f"peer={ours}")}
+        servers: dict[str, Callable[[], ServerProcess]] = {
+            OURS: lambda: ServiceProcess(RPN_MODELS=f"peer={ours}", RPN_DEVICE="cpu")
+        }
         for name in installed():
             servers[name] = lambda name=name: FrameworkProcess(name, _NETWORK, theirs, first)  # type: ignore[misc]
         visits: dict[str, list[Visit]] = {name: [] for name in servers}

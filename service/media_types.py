@@ -5,6 +5,9 @@ from enum import StrEnum
 
 from service.errors import NotAcceptable
 
+# Browsers send some 200; 64 KiB of commas, which a head may hold, would hold up everyone while they are taken apart.
+_MAX_LENGTH = 1000
+
 
 class MediaType(StrEnum):
     """The forms of an answer, the preferred one first."""
@@ -18,8 +21,10 @@ def choose_media_type(accept: str) -> MediaType:
     """The form that the caller likes best; of forms that he likes alike, or if he names none, the first of `MediaType`.
 
     Raises:
-        NotAcceptable: he takes none of them.
+        NotAcceptable: he takes none of them, or says so at a length that nobody needs.
     """
+    if len(accept) > _MAX_LENGTH:
+        raise NotAcceptable(f"the Accept header has more than {_MAX_LENGTH:,} characters")
     ranges = [_parse(part) for part in accept.split(",") if part.strip()]
     if not ranges:
         return MediaType.JSON

@@ -17,6 +17,8 @@ _MAX_OTHER_PARTS = 32
 _MAX_BOUNDARIES = 1000
 # Spaces and tabs after a boundary, which RFC 2046 allows and nobody sends: each costs as much as 200 bytes of data.
 _MAX_PADDING = 64
+# RFC 2046 gives a boundary 70 characters; 64 KiB of quotes and semicolons would hold up everyone as well.
+_MAX_CONTENT_TYPE = 1000
 
 
 @dataclass(slots=True)
@@ -88,6 +90,8 @@ class PictureForm:
         return self._pictures
 
     def _build_parser(self, content_type: str) -> MultipartParser:
+        if len(content_type) > _MAX_CONTENT_TYPE:
+            raise MalformedMultipart(f"the content type has more than {_MAX_CONTENT_TYPE:,} characters")
         _, options = parse_options_header(content_type)
         boundary = options.get(b"boundary")
         if not boundary:

@@ -105,7 +105,7 @@ class Service:
         Raises:
             UnknownModel: none of that name is loaded.
         """
-        wanted = name or self.default_model
+        wanted = self.default_model if name is None else name
         if wanted not in self.batchers:
             raise UnknownModel([("model", f"{shortened(wanted)!r} is not loaded; loaded: {', '.join(self.batchers)}")])
         return self.batchers[wanted]

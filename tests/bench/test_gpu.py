@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from bench import gpu
-from bench.__main__ import ALL, PARTS, build_parser
+from bench.__main__ import ALL, PARTS, build_parser, command_of
 from bench.backbone import rate
 from bench.rounds import Samples
 from tests.e2e.conftest import REPOSITORY
@@ -118,6 +118,20 @@ def test_make_bench_leaves_what_takes_long_to_targets_of_its_own():
     targets = (REPOSITORY / "Makefile").read_text()
     assert all(f"\n{part}: install" in targets for part in set(PARTS) - set(ALL))
     assert build_parser().parse_args([]).part == "all"
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ((), "make bench"),
+        (("all", "--device", "cuda"), "python -m bench all --device cuda"),
+        (("serve", "--replicas", "2"), "python -m bench serve --replicas 2"),
+        (("soak", "--minutes", "8"), "python -m bench soak --minutes 8"),
+        (("soak", "--minutes", "20", "--out", "x"), "python -m bench soak"),
+    ],
+)
+def test_a_page_names_the_command_that_makes_it_again(given: tuple[str, ...], told: str):
+    assert command_of(build_parser().parse_args(given)) == told
 
 
 def test_the_script_names_every_option_of_its_program():

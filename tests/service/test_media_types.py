@@ -32,3 +32,10 @@ def test_what_takes_none_is_refused_by_name(accept: str):
     with pytest.raises(NotAcceptable) as refused:
         choose_media_type(accept)
     assert repr(accept) in refused.value.detail
+
+
+def test_a_list_that_nobody_sends_is_refused_before_it_is_taken_apart():
+    with pytest.raises(NotAcceptable) as refused:
+        choose_media_type("application/json," * 60)
+    assert "more than 1,000 characters" in refused.value.detail
+    assert choose_media_type("application/json," * 58) is MediaType.JSON

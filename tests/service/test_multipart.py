@@ -70,6 +70,11 @@ def test_a_boundary_is_needed(content_type):
         PictureForm(content_type, max_picture_bytes=1, max_pictures=1)
 
 
+def test_a_content_type_that_nobody_sends_is_refused_before_it_is_taken_apart():
+    with pytest.raises(MalformedMultipart, match="content type has more than 1,000 characters"):
+        PictureForm('multipart/form-data; boundary=b; a="' + ";" * 1000, max_picture_bytes=1, max_pictures=1)
+
+
 def test_too_many_pictures_are_refused():
     parser = form(max_pictures=2)
     with pytest.raises(TooManyPictures):

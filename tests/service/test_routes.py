@@ -189,11 +189,13 @@ async def test_models_are_asked_for_by_name():
         default = (await service.propose(picture())).json()
         second = (await service.propose(picture(), model="second")).json()
         unknown = await service.propose(picture(), model="third")
+        unset = await service.propose(picture(), model="")  # as a script's variable may be: not another model's boxes
     assert (default["model"]["name"], second["model"]["name"]) == ("first", "second")
     assert second["count"] == 3
     assert (unknown.status_code, unknown.json()["code"]) == (422, "unknown_model")
     assert unknown.json()["errors"][0]["parameter"] == "model"
     assert "first, second" in unknown.json()["detail"]
+    assert (unset.status_code, unset.json()["code"]) == (422, "unknown_model")
 
 
 async def test_callers_at_once_each_get_what_they_get_alone():
