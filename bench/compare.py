@@ -22,11 +22,11 @@ _MIB = 2**20
 _METHOD = (
     "The weights of one torchvision MobileNetV3 320 FPN: ours as `rpn weights import` makes them, with the settings' "
     "defaults on the CPU; theirs in Pillow, torchvision's transform, backbone and RPN, eager fp32, a worker for each "
-    "core and one thread a call (bench/frameworks, each server as its documentation shows it), and with an allocator that keeps "
-    "its memory. Each picture is a form's only file, each answer JSON. In every round each server is started, asked "
-    f"and ended, with no other running; {SPREAD}; ratios round by round. Ours finds its network converted where it was "
-    "started before. Memory is the most that each process of a server has held, added up; pages that they share count "
-    "once for each."
+    "core and one thread a call (bench/frameworks, each server as its documentation shows it), and with an allocator "
+    "that keeps its memory. Each picture is a form's only file, each answer JSON. In every round each server is "
+    f"started, asked and ended, with no other running; {SPREAD}; ratios round by round. Ours finds its network "
+    "converted where it was started before. Memory is the most that each process of a server has held, added up; "
+    "pages that they share count once for each."
 )
 
 

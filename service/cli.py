@@ -35,7 +35,9 @@ COMMANDS = {
     "data": Command("model.cli.data", "check a data set before training"),
     "train": Command("model.cli.train", "train a network on COCO or PASCAL VOC data", networks=True),
     "eval": Command("model.cli.eval", "measure recall and calibration of checkpoints, beside baselines", networks=True),
-    "weights": Command("model.cli.weights", "inspect, import, quantize, prepare or release checkpoints", networks=True),
+    "weights": Command(
+        "model.cli.weights", "inspect, import, average, quantize, prepare or release checkpoints", networks=True
+    ),
 }
 
 

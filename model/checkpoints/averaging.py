@@ -8,6 +8,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -37,10 +38,7 @@ def average(checkpoints: Sequence[tuple[Path, Checkpoint]], shares: Sequence[flo
     for path, checkpoint in checkpoints[:-1]:
         _check_alike(path, checkpoint, last_path, last)
     state_dict = {name: _mean([one.state_dict[name] for _, one in checkpoints], parts) for name in last.state_dict}
-    averaged = [
-        {"name": one.name, "version": one.version, "digest": one.digest, "share": part}
-        for (_, one), part in zip(checkpoints, parts, strict=True)
-    ]
+    averaged = [_member(one, part) for (_, one), part in zip(checkpoints, parts, strict=True)]
     kept = {name: value for name, value in last.provenance.items() if name not in _OF_RELEASES}
     return replace(
         last,
@@ -62,7 +60,16 @@ def _parts(count: int, shares: Sequence[float]) -> list[float]:
     for share in shares:
         if not 0 < share < math.inf:
             raise ConfigError(f"a share must be above 0 and finite, not {share:g}")
-    return [share / math.fsum(shares) for share in shares]
+    largest = max(shares)  # whose sum may be more than a number can be
+    return [share / largest / math.fsum(other / largest for other in shares) for share in shares]
+
+
+def _member(checkpoint: Checkpoint, part: float) -> dict[str, Any]:
+    """What the mean's provenance says of one; of one that is a mean itself, its members too."""
+    member = {"name": checkpoint.name, "version": checkpoint.version, "digest": checkpoint.digest, "share": part}
+    if earlier := checkpoint.provenance.get("averaged"):
+        member["averaged"] = earlier
+    return member
 
 
 def _check_alike(path: Path, checkpoint: Checkpoint, last_path: Path, last: Checkpoint) -> None:

@@ -106,7 +106,9 @@ def _stages(provenance: dict[str, Any]) -> str:
     stage: dict[str, Any] | None = provenance
     while stage is not None:
         if imported := stage.get("imported"):
-            stages.append(f"`rpn weights import`: {imported['network']}, SHA-256 `{imported['sha256']}`.")
+            stages.append(
+                f"`rpn weights import`: {imported['network']}, SHA-256 `{imported['sha256']}`.{_averaged(stage)}"
+            )
             break
         training = stage.get("training", {})
         recipe = training.get("recipe", {})
@@ -130,8 +132,15 @@ def _averaged(stage: dict[str, Any]) -> str:
     """What was done to a stage's weights when it was over."""
     if not (averaged := stage.get("averaged")):
         return ""
-    shares = ", ".join(f"{one['share']:.3g} of {one['name']} `{one['digest']}`" for one in averaged)
-    return f" Then the mean of weights, `{stage.get('averaged_by', 'rpn weights average')}`: {shares}."
+    return f" Then the mean of weights, `{stage.get('averaged_by', 'rpn weights average')}`: {_shares(averaged)}."
+
+
+def _shares(averaged: list[dict[str, Any]]) -> str:
+    return ", ".join(
+        f"{one['share']:.3g} of {one['name']} `{one['digest']}`"
+        + (f" (itself the mean of {_shares(one['averaged'])})" if "averaged" in one else "")
+        for one in averaged
+    )
 
 
 def _duration(training: dict[str, Any]) -> str:

@@ -3,14 +3,15 @@
 import argparse
 import json
 import os
-import sys
 from pathlib import Path
 
 from model.architectures import ARCHITECTURES, DEFAULT_ARCHITECTURE, architecture, with_input_size
 from model.checking.boxes import DEFAULT_THINNEST, BoxRules
 from model.checking.check import check_data
 from model.cli.data_argument import ONE_SPLIT, PICTURES
+from model.cli.printable import printable
 from model.cli.target_argument import check_targets
+from model.errors import ConfigError
 from model.training.faults import Severity
 
 _FOUND_ERRORS = 1
@@ -53,21 +54,17 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 def run_check(arguments: argparse.Namespace) -> int:
     """Print the report, and write it if asked to; 1 if there are errors."""
     check_targets((arguments.json,))
+    if arguments.examples < 0:
+        raise ConfigError(f"--examples must be at least 0, not {arguments.examples}")
     config = architecture(arguments.architecture)
     if arguments.input_size is not None:
         config = with_input_size(config, arguments.input_size)
     rules = BoxRules(config.input, arguments.thinner_than)
     report = check_data(arguments.path, arguments.images, rules, workers=arguments.workers)
-    print(_printable(report.to_text(arguments.examples)))  # noqa: T201 - a command's answer
+    print(printable(report.to_text(arguments.examples)))  # noqa: T201 - a command's answer
     if arguments.json:
         arguments.json.write_text(json.dumps(report.to_dict(), indent=2) + "\n", encoding="utf-8")
     return _FOUND_ERRORS if report.count(Severity.ERROR) else 0
-
-
-def _printable(text: str) -> str:
-    """With escapes for what standard output has no way to say: a file's name may be bytes of no encoding."""
-    encoding = sys.stdout.encoding or "utf-8"
-    return text.encode(encoding, "backslashreplace").decode(encoding)
 
 
 def _workers() -> int:

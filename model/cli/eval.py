@@ -16,6 +16,7 @@ from model.allocator import keep_freed_memory
 from model.checkpoints.checkpoint import Checkpoint, load_checkpoint
 from model.checkpoints.restore import restore_network
 from model.cli.data_argument import ONE_SPLIT, PICTURES, short_path
+from model.cli.printable import printable
 from model.cli.target_argument import check_targets
 from model.device import choose_device
 from model.errors import CheckpointError, ConfigError, DataError
@@ -99,7 +100,9 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         arguments.json.write_text(json.dumps(_figures(findings, contenders), indent=2) + "\n", encoding="utf-8")
     if arguments.report:
-        arguments.report.write_text(write_report(findings, log, contenders), encoding="utf-8")
+        report = write_report(findings, log, contenders)
+        # A picture's name may be bytes of no encoding.
+        arguments.report.write_text(report, encoding="utf-8", errors="backslashreplace")
     return 0
 
 
@@ -195,7 +198,7 @@ def _print(arguments: argparse.Namespace, findings: dict[str, Findings], contend
     if not alone:
         each = ", ".join(f"{c.name} {c.seconds:.3g}" for c in contenders)
         lines.append(f"seconds a picture (CPU threads: {torch.get_num_threads()}): {each}")
-    print("\n".join(lines))  # noqa: T201
+    print(printable("\n".join(lines)))  # noqa: T201
 
 
 def _calibration_line(findings: Findings) -> str:

@@ -49,6 +49,10 @@ Train a network. The run's folder is locked while it trains. Ctrl-C or SIGTERM
 ends the step, saves the state and stops; the same command then goes on, to the
 bit where the device adds alike each time, and is refused where its settings or data are others.
 """
+_INPUT_SIZE = (
+    "the longest side in pixels (default: that of --from, or where there is none or it is of another architecture, the "
+    "architecture's)"
+)
 _SEVERAL = """\
 Several GPUs of one machine, a process for each, with the options above; either of
 
@@ -81,7 +85,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         help=f"one of {', '.join(ARCHITECTURES)} (default: that of --from, or else {DEFAULT_ARCHITECTURE})",
     )
     add("--from", dest="start", type=Path, help="a checkpoint to start from: whatever of its weights fits")
-    add("--input-size", type=int, help="the longest side in pixels (default: that of --from, or the architecture's)")
+    add("--input-size", type=int, help=_INPUT_SIZE)
     add("--epochs", type=int, default=_DEFAULTS.epochs, help="default: %(default)s")
     add("--batch-size", type=int, default=_DEFAULTS.batch_size, help="pictures a batch (default: %(default)s)")
     add(
@@ -223,10 +227,10 @@ def _learning_rate(arguments: argparse.Namespace) -> float:
 
 
 def _config(arguments: argparse.Namespace, start: Checkpoint | None) -> ModelConfig:
-    if start is None or arguments.architecture is not None:
-        config = architecture(arguments.architecture or DEFAULT_ARCHITECTURE)
-    else:
+    if start is not None and arguments.architecture in (None, start.config.architecture):
         config = start.config
+    else:
+        config = architecture(arguments.architecture or DEFAULT_ARCHITECTURE)
     if arguments.objective == "detection" and config.refinement is not None:
         config = _for_detection(config, asked_for=arguments.architecture is not None)
     config = config if arguments.input_size is None else with_input_size(config, arguments.input_size)

@@ -19,6 +19,7 @@ from model.checkpoints.restore import restore_network
 from model.cli import weights_average, weights_import, weights_quantize
 from model.cli.command_line import command_line
 from model.cli.data_argument import ONE_SPLIT, short_path
+from model.cli.printable import printable
 from model.cli.target_argument import check_targets
 from model.config import ModelConfig, OverlapPenalty
 from model.device import choose_device
@@ -157,8 +158,8 @@ def run_release(arguments: argparse.Namespace) -> int:
     digest = save_checkpoint(shipped, arguments.out)
     shipped = replace(shipped, digest=digest)
     card = write_card(shipped, arguments.out.name, file_sha256(arguments.out), arguments.out.stat().st_size)
-    card_file.write_text(card, encoding="utf-8")
-    print(card)  # noqa: T201 - a command's answer
+    card_file.write_text(card, encoding="utf-8", errors="backslashreplace")
+    print(printable(card))  # noqa: T201 - a command's answer
     return 0
 
 
@@ -199,7 +200,7 @@ def _refining(config: ModelConfig, proposals: int) -> ModelConfig:
 def _read_about(path: Path) -> dict[str, str]:
     try:
         about = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{path}: not JSON ({error})") from error
     if not isinstance(about, dict) or not all(isinstance(text, str) for text in about.values()):
         raise DataError(f"{path}: must be an object of texts")

@@ -7,8 +7,7 @@ from pathlib import Path
 from model.checkpoints.averaging import average
 from model.checkpoints.checkpoint import load_checkpoint, save_checkpoint
 from model.cli.command_line import command_line
-from model.cli.target_argument import check_targets
-from model.errors import DataError
+from model.cli.target_argument import check_checkpoint_target
 
 _DESCRIPTION = """
 Write the mean of checkpoints' weights: of a fine-tuned network and the one that it began as, or of one training's at
@@ -29,9 +28,7 @@ def add_parser(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -
 
 def run_average(arguments: argparse.Namespace) -> int:
     """Write the checkpoint, and say its digest."""
-    if arguments.out.suffix != ".safetensors":
-        raise DataError(f"{arguments.out}: must end in .safetensors")
-    check_targets((arguments.out,))
+    check_checkpoint_target(arguments.out)
     made = average([(path, load_checkpoint(path)) for path in arguments.files], arguments.shares)
     made = replace(made, provenance={**made.provenance, "averaged_by": command_line()})
     print(f"{arguments.out}: {save_checkpoint(made, arguments.out)}")  # noqa: T201 - a command's answer

@@ -6,6 +6,7 @@ from pathlib import Path
 from model.checkpoints.checkpoint import save_checkpoint
 from model.checkpoints.torchvision_weights import import_torchvision
 from model.cli.name_argument import check_model_name
+from model.cli.target_argument import check_checkpoint_target
 
 
 def add_parser(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -40,6 +41,7 @@ def add_parser(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -
 def run_import(arguments: argparse.Namespace) -> int:
     """Write the checkpoint, and say what was recognised."""
     check_model_name(arguments.name)
+    check_checkpoint_target(arguments.out)
     checkpoint = import_torchvision(
         arguments.file, name=arguments.name, architecture_name=arguments.architecture, norm_eps=arguments.norm_eps
     )

@@ -9,9 +9,9 @@ from model.checkpoints.checkpoint import load_checkpoint, save_checkpoint
 from model.checkpoints.restore import restore_network
 from model.cli.command_line import command_line
 from model.cli.data_argument import ONE_SPLIT, short_path
-from model.cli.target_argument import check_targets
+from model.cli.target_argument import check_checkpoint_target
 from model.device import choose_device
-from model.errors import ConfigError, DataError
+from model.errors import ConfigError
 from model.evaluation.evaluate import evaluate, recall_of
 from model.evaluation.quantization import MOST_LOST, check_openvino, quantized, with_integers
 from model.evaluation.recall_table import recall_table
@@ -52,9 +52,7 @@ def run_quantize(arguments: argparse.Namespace) -> int:
     keep_freed_memory()
     if not 0 <= arguments.most_lost <= 1:
         raise ConfigError(f"--most-lost must lie between 0 and 1, not {arguments.most_lost}")
-    if arguments.out.suffix != ".safetensors":
-        raise DataError(f"{arguments.out}: must end in .safetensors")
-    check_targets((arguments.out,))
+    check_checkpoint_target(arguments.out)
     checkpoint = load_checkpoint(arguments.file)
     pictures = read_measurable(arguments.data)
     check_openvino()

@@ -135,7 +135,7 @@ class CanvasBatchSampler(Sampler[list[tuple[int, int]]]):
     chooses the order; the first ``start`` batches of it are skipped, for a run that is resumed.
 
     Of several processes, the ``rank``-th of ``ranks`` takes every ``ranks``-th batch of the one order. Where they do
-    not come out even, the order begins again until all have as many: at most ``ranks - 1`` batches are seen twice.
+    not come out even, the order begins again until all have as many: at most ``ranks - 1`` batches are repeats.
     """
 
     def __init__(self, dataset: CanvasDataset, batch_size: int, seed: int, rank: int = 0, ranks: int = 1) -> None:

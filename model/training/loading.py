@@ -16,6 +16,9 @@ class Loading:
 
     They live as long as it does, since to fork this process takes long once it holds a GPU. ``workers``: how many of
     them decode, 0 for this one; ``pinned``: into memory that a GPU reads without waiting.
+
+    Raises:
+        DataError: at the context's end, where what ended it is that one of the processes was killed.
     """
 
     def __init__(self, dataset: CanvasDataset, batches: CanvasBatchSampler, *, workers: int, pinned: bool) -> None:
@@ -32,9 +35,15 @@ class Loading:
     def __enter__(self) -> "Loading":
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
         # The last reference to its processes, which a traceback's frames would keep until the interpreter ends.
         del self._loader
+        # torch learns of it by a signal, so that it is raised out of whatever is being computed.
+        if isinstance(error, RuntimeError) and str(error).startswith("DataLoader worker"):
+            raise DataError(
+                "a process that decodes pictures was ended, as the kernel does where memory is short (in a container "
+                "often that of /dev/shm); with --workers 0 there is none"
+            ) from error
 
     def epoch(self) -> Generator[Batch, None, None]:
         """The batches of the sampler's present epoch. To be closed.

@@ -23,6 +23,7 @@ from model.training.frozen_norms import freeze_norms
 from model.training.lesson import Lesson
 from model.training.loading import Loading
 from model.training.optimizer import build_optimizer
+from model.training.out_of_memory import told_what_would_fit
 from model.training.progress import Progress, SessionClock, Tally
 from model.training.progress_bar import ProgressBar
 from model.training.ranks import Ranks
@@ -38,6 +39,8 @@ log = logging.getLogger(__name__)
 
 # A run that is killed without warning loses at most so much; a state is written in a fraction of a second.
 _SAVE_AFTER_S = 120.0
+# Pictures in a batch of the measuring after an epoch: as `rpn eval` has them.
+_MEASURED_AT_ONCE = 8
 _SHOWN = ("AR@10", "AR@100", "AR@1000")
 
 # How many pictures a batch has, and its losses, still on the device.
@@ -155,7 +158,9 @@ class Trainer:
         for left in reversed(range(size)):
             batch = next(batches)
             started = time.monotonic()
-            with self.ranks.apart(self.lesson) if left else nullcontext():
+            recipe = self.run.recipe
+            fits = told_what_would_fit(recipe.batch_size, recipe.accumulate)
+            with fits, self.ranks.apart(self.lesson) if left else nullcontext():
                 losses = self._losses(batch.to(self.run.device))
                 (torch.stack(list(losses.values())).sum() / size).backward()  # type: ignore[no-untyped-call]
             judged.append((len(batch.pixels), {name: loss.detach() for name, loss in losses.items()}))
@@ -226,7 +231,9 @@ class Trainer:
         network.load_state_dict(self.run.objective.proposal_weights(self.average.values))
         with kept_arithmetic(), self.stop.at_once():
             predictor = Predictor.of(network, self._checkpoint({}), self.run.device)
-            return evaluate(predictor, self.run.validation, progress=self.show_progress).to_dict()
+            # No more at once than a step takes, since memory that holds a step holds them.
+            size = min(_MEASURED_AT_ONCE, self.run.recipe.batch_size)
+            return evaluate(predictor, self.run.validation, batch_size=size, progress=self.show_progress).to_dict()
 
     def _checkpoint(self, figures: dict[str, float]) -> Checkpoint:
         self.clock.tick()

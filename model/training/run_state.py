@@ -14,9 +14,17 @@ _SETTINGS = "settings"
 
 
 def save_state(path: Path, settings: Settings, parts: dict[str, Any]) -> None:
-    """Write the parts, state dicts and plain values by name, and the settings that they are of."""
-    torch.save({_SETTINGS: settings, **parts}, partial(path))
-    partial(path).replace(path)
+    """Write the parts, state dicts and plain values by name, and the settings that they are of.
+
+    Raises:
+        DataError: it cannot be written; what was written before is still there.
+    """
+    try:
+        with partial(path).open("wb") as file:  # of a path torch would not say that the disk is full
+            torch.save({_SETTINGS: settings, **parts}, file)
+        partial(path).replace(path)
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror or error}") from error
 
 
 def load_state(path: Path, settings: Settings) -> dict[str, Any]:

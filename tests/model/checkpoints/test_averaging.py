@@ -62,6 +62,26 @@ def test_what_was_measured_of_one_is_not_said_of_the_mean(named: list[Named]):
     assert [one["digest"] for one in made.provenance["averaged"]] == ["sha256:0", "sha256:1", "sha256:2"]
 
 
+def test_shares_may_be_as_large_as_numbers_are(named: list[Named]):
+    first, second = average(named[:2], [1e308, 1e308]), average(named[:2])
+    assert all(torch.equal(tensor, second.state_dict[name]) for name, tensor in first.state_dict.items())
+
+
+def test_the_mean_of_a_mean_knows_what_that_was_made_of(named: list[Named]):
+    (_, first), *_ = named
+    mean = replace(average(named[1:]), digest="sha256:mean")
+    made = average([(Path("0"), first), (Path("mean"), mean)], [3, 1])
+    text = write_card(made, "x", "", 0)
+    inner = "0.5 of tiny1 `sha256:1`, 0.5 of tiny2 `sha256:2`"
+    assert f"0.75 of tiny0 `sha256:0`, 0.25 of tiny2 `sha256:mean` (itself the mean of {inner})." in text
+
+
+def test_the_mean_of_what_was_imported_is_told(named: list[Named]):
+    imported = {"imported": {"network": "torchvision's", "sha256": "0"}}
+    made = average([(path, replace(one, provenance=imported)) for path, one in named[:2]])
+    assert "SHA-256 `0`. Then the mean of weights, `rpn weights average`: 0.5 of tiny0" in write_card(made, "x", "", 0)
+
+
 def test_sizes_of_pictures_and_numbers_of_boxes_may_differ(named: list[Named], tiny_config: ModelConfig):
     (path, first), (_, second), _ = named
     selection = replace(tiny_config.selection, nms_iou=0.9)

@@ -1,6 +1,8 @@
 """`rpn train`, `rpn eval` and `rpn weights` as a user types them, on drawn scenes."""
 
 import json
+import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -120,6 +122,19 @@ def test_eval_writes_a_report_with_the_runs_own_losses(
     assert f"{data.name}/val.json" in html
     assert str(data.parent) not in html
     assert "none.csv: No such file" in fault(capsys, *command, "--log", tmp_path / "none.csv")
+
+
+def test_a_report_shows_pictures_whose_names_have_no_encoding(run: Path, data: Path, tmp_path: Path):
+    shutil.copytree(data, tmp_path / "data")
+    content = json.loads((data / "val.json").read_text())
+    old, new = tmp_path / "data" / "images" / content["images"][0]["file_name"], os.fsdecode(b"caf\xe9.png")
+    old.rename(old.with_name(new))
+    content["images"][0]["file_name"] = new
+    (tmp_path / "data" / "val.json").write_text(json.dumps(content))
+    report = tmp_path / "report.html"
+    command = ["eval", run / "best.safetensors", "--data", tmp_path / "data" / "val.json", "--report", report]
+    assert cli.main([str(argument) for argument in command]) == 0
+    assert "caf\\udce9.png" in report.read_text(encoding="utf-8")
 
 
 def test_what_happens_to_be_called_a_log_stops_no_measuring(
@@ -320,6 +335,10 @@ def test_what_cannot_be_done_is_one_line(run: Path, data: Path, tmp_path: Path, 
     (tmp_path / "about.json").write_text("[1]")
     assert "about.json: must be an object of texts" in fault(capsys, *release, "--about", tmp_path / "about.json")
     (tmp_path / "about.json").write_text(json.dumps({"limits": "None.", "digest": "sha256:0"}))
+    (tmp_path / "deep.json").write_text("[" * 100_000)
+    assert "deep.json: not JSON" in fault(capsys, *release, "--about", tmp_path / "deep.json")
+    imported = ("weights", "import", tmp_path / "none.pth", "--out", tmp_path / "peer.pth")
+    assert "peer.pth: must end in .safetensors" in fault(capsys, *imported)
     unknown = "about.json: 'digest' is none of data, limits, measured_on"
     assert unknown in fault(capsys, *release, "--about", tmp_path / "about.json")
     assert "--log is for the report" in fault(capsys, *measured, "--log", run / "log.csv")

@@ -70,12 +70,15 @@ def test_names_and_sizes_that_no_file_has_are_in_the_report(data: Path, capsys: 
 
 
 def test_where_nothing_can_be_written_is_said_before_anything_is_decoded(
-    data: Path, capsys: pytest.CaptureFixture[str]
+    data: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ):
     for target, message in ((data, "is a folder; a file is to be written"), (data / "none" / "x.json", "no folder")):
         assert cli.main(["data", "check", str(data), "--json", str(target)]) == 2
         printed = capsys.readouterr()
         assert (printed.out, message in printed.err) == ("", True)
+    monkeypatch.setattr(os, "access", lambda path, mode: False)  # whatever the user who runs the tests may do
+    assert cli.main(["data", "check", str(data), "--json", str(data / "x.json")]) == 2
+    assert capsys.readouterr().err.endswith("x.json: may not be written\n")
 
 
 def test_what_is_no_data_set_exits_with_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
@@ -83,6 +86,8 @@ def test_what_is_no_data_set_exits_with_2(tmp_path: Path, capsys: pytest.Capture
     assert capsys.readouterr().err.endswith("none: No such file or folder\n")
     assert cli.main(["data", "check", str(tmp_path), "--input-size", "100"]) == 2
     assert "multiple of 32" in capsys.readouterr().err
+    assert cli.main(["data", "check", str(tmp_path), "--examples", "-1"]) == 2
+    assert "--examples must be at least 0, not -1" in capsys.readouterr().err
 
 
 def test_the_help_says_how_a_split_is_named(capsys: pytest.CaptureFixture[str]):

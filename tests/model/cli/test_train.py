@@ -9,12 +9,13 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
-from model.checkpoints.checkpoint import load_checkpoint
+from model.checkpoints.checkpoint import load_checkpoint, save_checkpoint
 from model.cli import train
 from model.training import arithmetic
 from model.training.folder_lock import LOCK_FILE, locked
@@ -149,6 +150,17 @@ def test_a_fine_tuning_needs_no_more_than_data_and_a_start(
     assert cli.main(["train", "--from", str(start), "--data", data, *quick]) == 0
     training = load_checkpoint(tmp_path / "runs" / Path(data).name / LAST_FILE).provenance["training"]
     assert training["recipe"]["learning_rate"] == 0.0003
+
+
+def test_a_start_of_the_architecture_that_is_named_brings_its_settings(command: list[str], tmp_path: Path):
+    started = load_checkpoint(folder(command) / LAST_FILE)
+    config = replace(started.config, selection=replace(started.config.selection, nms_iou=0.35))
+    save_checkpoint(replace(started, config=config), tmp_path / "start.safetensors")
+    data, out = command[command.index("--data") + 1], tmp_path / "out"
+    quick = ["--epochs", "1", "--limit", "2", "--workers", "0", "--device", "cpu", "--data", data, "--out", str(out)]
+    named = ["--from", str(tmp_path / "start.safetensors"), "--architecture", config.architecture]
+    assert cli.main(["train", *named, *quick]) == 0
+    assert load_checkpoint(out / LAST_FILE).config == config
 
 
 def test_two_trainings_do_not_write_to_one_folder(command: list[str], capsys: pytest.CaptureFixture[str]):

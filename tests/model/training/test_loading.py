@@ -1,4 +1,7 @@
 import multiprocessing
+import os
+import signal
+import time
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
@@ -15,6 +18,8 @@ from model.training.dataset import CanvasBatchSampler, CanvasDataset
 from model.training.loading import Loading, default_workers
 from model.training.ranks import Ranks
 from tests.scenes import write_coco
+
+PATIENCE_S = 20
 
 
 @pytest.fixture
@@ -84,3 +89,21 @@ def test_a_gpu_is_fed_by_all_cores_but_two(
 ):
     monkeypatch.setattr(loading, "usable_cores", lambda: cores)
     assert default_workers(Ranks(torch.device(device), count=count)) == expected
+
+
+def kill_those_of(loading: Loading, before: set[int | None]) -> None:
+    """All that are not of ``before``; torch raises wherever this process then is."""
+    with closing(loading.epoch()) as epoch:
+        next(epoch)
+        for worker in processes() - before:
+            os.kill(worker or 0, signal.SIGKILL)
+        for _ in range(PATIENCE_S * 100):
+            time.sleep(0.01)
+
+
+def test_a_process_that_is_killed_is_told_in_one_sentence(dataset: CanvasDataset):
+    before, batches = processes(), CanvasBatchSampler(dataset, 2, seed=1)
+    loading = Loading(dataset, batches, workers=1, pinned=False)
+    with pytest.raises(DataError, match=r"a process that decodes pictures was ended.*--workers 0"), loading:
+        kill_those_of(loading, before)
+    assert processes() == before
