@@ -1,9 +1,9 @@
 """Draw the figures of docs/how-it-works.md and bring the facts in its text up to date, after new weights or anchors.
 
-.venv/bin/python scripts/draw_how_it_works.py [folder for the figures]
+.venv/bin/python scripts/draw_how_it_works.py [FOLDER]
 """
 
-import sys
+import argparse
 from collections.abc import Callable
 from pathlib import Path
 
@@ -50,7 +50,9 @@ def draw(scene: Scene, folder: Path) -> None:
 
 def main() -> None:
     """The figures; and, where they go into the document's own folder, its facts."""
-    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else FOLDER
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", nargs="?", type=Path, default=FOLDER, help="for the figures (default: docs/figures)")
+    folder = parser.parse_args().folder
     scene = load_scene()
     draw(scene, folder)
     if folder == FOLDER:

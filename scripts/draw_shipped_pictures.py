@@ -3,6 +3,7 @@
 .venv/bin/python scripts/draw_shipped_pictures.py
 """
 
+import argparse
 import subprocess
 import sys
 import tempfile
@@ -23,6 +24,7 @@ _CARDS = {"general": 20, "pedestrian": 10, "face": 10}
 
 def main() -> None:
     """The README's picture, then one for each card."""
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     draw("general", 10, "proposals")
     for model, top_n in _CARDS.items():
         draw(model, top_n, f"failures-{model}")

@@ -16,12 +16,6 @@ def test_every_setting_that_is_named_exists():
     assert named <= {row.name for row in setting_rows()}
 
 
-def test_every_file_that_it_links_is_there():
-    links = [link.split("#")[0] for link in re.findall(r"\]\(([^)]+)\)", TEXT)]
-    assert len(links) >= 3
-    assert [link for link in links if not (REPOSITORY / "docs" / link).exists()] == []
-
-
 def test_the_time_to_leave_is_the_settings_own():
     defaults = Settings()
     seconds = defaults.drain_grace_s + defaults.upload_timeout_s + defaults.deadline_s

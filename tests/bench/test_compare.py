@@ -24,8 +24,10 @@ PATIENCE_S = 10
 
 
 @pytest.mark.e2e
-@pytest.mark.parametrize("name", [name for name in installed() if name in ("FastAPI", "LitServe", "BentoML")])
+@pytest.mark.parametrize("name", ["FastAPI", "LitServe", "BentoML"])  # Ray Serve's own processes outlive it by a while
 def test_a_framework_serves_what_torchvision_proposes_and_leaves_nothing_behind(name: str, tmp_path: Path):
+    if name not in installed():
+        pytest.skip(f"{name} is not installed; `make compare` does that")
     weights, _ = write_weights("mobilenet")
     [picture] = write_pictures(((160, 120),), tmp_path / "pictures")
     answers = tmp_path / "answers"

@@ -180,6 +180,7 @@ def test_every_figure_is_drawn_and_those_in_the_repository_are_the_same(drawn):
         assert new.shape[1] == WIDTH
         assert np.abs(new - kept).mean() < SAME, f"{name}: run scripts/draw_how_it_works.py"
     ElementTree.fromstring((drawn / LOSSES).read_text(encoding="utf-8"))
+    assert (drawn / LOSSES).read_text(encoding="utf-8") == (FOLDER / LOSSES).read_text(encoding="utf-8")
     assert sum(path.stat().st_size for path in FOLDER.iterdir()) < 1_500_000
 
 
