@@ -61,7 +61,8 @@ def _convert(checkpoint: Checkpoint, path: Path) -> dict[str, Graphs]:
 def unprepared(paths: Sequence[Path], *, device: str, precision: str, runtime: str, cache: Path) -> list[Path]:
     """The checkpoints that OpenVINO is going to compute here and whose graphs are not in the folder yet.
 
-    None where they could not be kept. What is wrong with a checkpoint is for its loading to say.
+    None where they could not be kept. Those that are there are renewed, and what no start has asked for in a month is
+    dropped, to make room. What is wrong with a checkpoint is for its loading to say.
 
     Raises:
         DeviceError: there is no such precision or runtime here.
@@ -71,7 +72,10 @@ def unprepared(paths: Sequence[Path], *, device: str, precision: str, runtime: s
         return []
     folder = GraphFolder(cache)
     missing = [path for path in paths if _is_missing(path, folder, precision, runtime)]
-    return missing if missing and folder.writable else []
+    if not missing or not folder.writable:
+        return []
+    folder.drop_unused()
+    return missing
 
 
 def prepare(path: Path, cache: Path) -> bool:
@@ -105,7 +109,7 @@ def _is_missing(path: Path, folder: GraphFolder, precision: str, runtime: str) -
     if precision == _INTEGERS and not quantized:
         return False
     chosen, arithmetic = choose_execution(runtime, precision, "cpu", quantized=quantized)
-    return chosen == "openvino" and not folder.holds(_kept_as(document["digest"], arithmetic))
+    return chosen == "openvino" and not folder.renew(_kept_as(document["digest"], arithmetic))
 
 
 def _kept_as(digest: str, precision: str) -> str:

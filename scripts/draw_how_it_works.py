@@ -55,7 +55,7 @@ def main() -> None:
     folder = parser.parse_args().folder
     scene = load_scene()
     draw(scene, folder)
-    if folder == FOLDER:
+    if folder.resolve() == FOLDER:
         DOCUMENT.write_text(refreshed(DOCUMENT.read_text(encoding="utf-8"), scene), encoding="utf-8")
 
 

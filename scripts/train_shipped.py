@@ -5,7 +5,8 @@
 DATA holds the folders general/, pedestrian/ and face/, each as `rpn train` takes it. OUT gets a run each, and in
 released/ the checkpoints with their cards. What was stopped goes on with the same command: a run where it was, and
 what is done is not done again; what is released takes the place of what was, where its version or its texts are others.
-`--quick --device cpu` goes through all of it in miniature, anywhere: a few pictures, one epoch, 64 pixels.
+`--quick --device cpu` goes through all of it in miniature, anywhere: a few pictures, one epoch, 64 pixels; only the
+releases are measured on the whole validation sets.
 
 What ships today was trained in more stages than these: the cards say how. This is the recipe for a GPU, which has not
 run on one as a whole. An H200 takes general through an epoch at 384 pixels in nine seconds, and pedestrian at 960 in

@@ -22,6 +22,7 @@ from model.errors import ModelError
 from model.evaluation.coverage import COVERING_IOU
 from model.evaluation.evaluate import propose
 from model.evaluation.overlap import iou_matrix
+from model.host.graphs import chosen_cache
 from model.predictor import Predictor
 from model.structures import BoolArray, FloatArray, Proposals
 from model.training.annotations import AnnotatedPicture, read_measurable
@@ -46,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     try:
         pictures = read_measurable(given.data)
-        predictor = Predictor.load(given.weights, device=given.device, precision=given.precision)
+        predictor = Predictor.load(given.weights, device=given.device, precision=given.precision, cache=chosen_cache())
         print(table(propose(predictor, pictures), pictures, given.group))
     except ModelError as error:
         sys.exit(f"where_missed.py: {error}")

@@ -93,9 +93,13 @@ def _joined(levels: tuple[LevelAnchors, ...]) -> _JoinedAnchors:
 
 @lru_cache(maxsize=_KEPT)
 def _padding(levels: tuple[LevelAnchors, ...], width: float, height: float) -> IndexArray:
-    """The anchors, counted through all levels, that lie beyond a picture of this size."""
+    """The anchors, counted through all levels, whose places lie beyond a picture of this size.
+
+    Those of the finest level's first column and row never do: of a strip that is narrower than their distance from the
+    border nothing would be left.
+    """
     x, y = _joined(levels).centres
-    outside: IndexArray = ((x >= width) | (y >= height)).nonzero()[0]
+    outside: IndexArray = (((x >= width) & (x > x[0])) | ((y >= height) & (y > y[0]))).nonzero()[0]
     return outside
 
 

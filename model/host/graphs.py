@@ -11,7 +11,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import metadata
@@ -37,8 +37,9 @@ _PARTIAL = ".partial-graphs-"
 # What no start has read for a month is of an old checkpoint, or of old code; what is being written is done in an hour.
 _KEPT_S = 30 * 24 * 3600.0
 _PARTIAL_S = 3600.0
-# What a graph is made of beside the checkpoint: the code that describes networks, and what it takes from elsewhere.
-_SOURCES = ("network/*.py", "config.py", "host/box_planes.py", "host/integer_weights.py")
+# What a graph is made of beside the checkpoint: the code that describes networks, what it takes from elsewhere, and how
+# they are kept.
+_SOURCES = ("network/*.py", "config.py", "host/box_planes.py", "host/graphs.py", "host/integer_weights.py")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,22 +88,28 @@ class GraphFolder:
 
     def holds(self, digest: str) -> bool:
         """Whether a checkpoint's graphs are kept."""
-        return (self._place(digest) / _FACTS).is_file()
+        # A `Path` raises where it may not look.
+        return os.path.isfile(self._place(digest) / _FACTS)  # noqa: PTH113
+
+    def renew(self, digest: str) -> bool:
+        """Whether a checkpoint's graphs are kept, and are in use from now on."""
+        held = self.holds(digest)
+        if held:
+            with contextlib.suppress(OSError):  # another user's folder
+                os.utime(self._place(digest))
+        return held
 
     def find(self, digest: str) -> Graphs | None:
         """The graphs of a checkpoint; None if they are not kept, or not as they were written."""
         place = self._place(digest)
-        if not self.holds(digest):
+        if not self.renew(digest):
             return None
         try:
-            found = _read(place)
-        except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+            return _read(place)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RuntimeError) as error:
             _log.warning("%s is damaged and is made again: %s", place, error)
             shutil.rmtree(place, ignore_errors=True)
             return None
-        with contextlib.suppress(OSError):  # another user's folder
-            os.utime(place)  # in use
-        return found
 
     def keep(self, digest: str, graphs: Graphs) -> bool:
         """Keep them, whole or not at all, and say whether they are kept now."""
@@ -113,31 +120,34 @@ class GraphFolder:
             try:
                 _write(partial, graphs)
                 partial.chmod(0o755)  # who may read the folder may read what is in it: another user may serve
-                shutil.rmtree(place, ignore_errors=True)  # half of one, which is not held
-                partial.rename(place)
+                if not self.holds(digest):  # another process may have been quicker, and others read it
+                    shutil.rmtree(place, ignore_errors=True)  # half of one
+                    partial.rename(place)
             finally:
                 shutil.rmtree(partial, ignore_errors=True)
         except (OSError, RuntimeError) as error:
-            if not self.holds(digest):  # or another process was quicker
+            if not self.holds(digest):
                 _log.warning("converted networks cannot be kept in %s, each start takes longer: %s", self.folder, error)
-        self._drop_unused()
         return self.holds(digest)
 
-    def _place(self, digest: str) -> Path:
-        """By all that they depend on: checkpoint, the code that describes its network, OpenVINO, torch (it traces)."""
-        key = f"{digest} {_code()} {_openvino()} {_torch()}"
-        return self.folder / f"{_KEPT}{hashlib.sha256(key.encode()).hexdigest()[:32]}"
-
-    def _drop_unused(self) -> None:
+    def drop_unused(self) -> None:
+        """Drop what nobody has read or renewed for a month, and what was never finished."""
         for pattern, seconds in ((_KEPT, _KEPT_S), (_PARTIAL, _PARTIAL_S)):
             for place in self.folder.glob(f"{pattern}*"):
                 with contextlib.suppress(OSError):  # another process dropped it
                     if time.time() - place.stat().st_mtime > seconds:
                         shutil.rmtree(place, ignore_errors=True)
 
+    def _place(self, digest: str) -> Path:
+        """By all that they depend on: checkpoint, the code that describes its network, OpenVINO, torch (it traces)."""
+        key = f"{digest} {_code()} {_openvino()} {_torch()}"
+        return self.folder / f"{_KEPT}{hashlib.sha256(key.encode()).hexdigest()[:32]}"
+
 
 def _read(folder: Path) -> Graphs:
     facts = json.loads((folder / _FACTS).read_text(encoding="utf-8"))
+    if facts["digest"] != _facts_digest(facts["strides"], facts["files"]):
+        raise ValueError(f"{_FACTS} has changed")
     for name, digest in facts["files"].items():
         if _file_digest(folder / name) != digest:
             raise ValueError(f"{name} has changed")
@@ -153,7 +163,12 @@ def _write(folder: Path, graphs: Graphs) -> None:
     if graphs.refinement is not None:
         save_model(graphs.refinement, folder / _REFINEMENT, compress_to_fp16=False)
     files = {path.name: _file_digest(path) for path in sorted(folder.iterdir())}
-    (folder / _FACTS).write_text(json.dumps({"strides": graphs.strides, "files": files}), encoding="utf-8")
+    facts = {"strides": graphs.strides, "files": files, "digest": _facts_digest(graphs.strides, files)}
+    (folder / _FACTS).write_text(json.dumps(facts), encoding="utf-8")
+
+
+def _facts_digest(strides: Sequence[int], files: Mapping[str, str]) -> str:
+    return hashlib.sha256(json.dumps([list(strides), files]).encode()).hexdigest()
 
 
 def _file_digest(path: Path) -> str:

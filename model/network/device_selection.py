@@ -189,8 +189,9 @@ def _top_candidates(scored: ScoredAnchors, contents: Tensor, top_n: int) -> tupl
     """The highest of each level, decoded: boxes (N, L, K, 4), logits (N, L, K), padded where a level has fewer."""
     width = min(top_n, max(len(level.boxes) for level in scored.anchors))
     logits, deltas, anchors = [], [], []
+    first = scored.anchors[0].centres[0]  # of the finest level, which lies nearest to the border
     for level_logits, level_deltas, level in zip(scored.logits, scored.deltas, scored.anchors, strict=True):
-        top, index = _competing(level_logits, level, contents).topk(min(top_n, len(level.boxes)), dim=1)
+        top, index = _competing(level_logits, level, contents, first).topk(min(top_n, len(level.boxes)), dim=1)
         padding = width - top.shape[1]
         logits.append(F.pad(top, (0, padding), value=_NEVER))
         deltas.append(F.pad(_rows(level_deltas, index).float(), (0, 0, 0, padding)))
@@ -198,9 +199,12 @@ def _top_candidates(scored: ScoredAnchors, contents: Tensor, top_n: int) -> tupl
     return decode_deltas(torch.stack(deltas, dim=1), torch.stack(anchors, dim=1)), torch.stack(logits, dim=1)
 
 
-def _competing(logits: Tensor, anchors: LevelAnchors, contents: Tensor) -> Tensor:
-    """The logits, with those of anchors in the padding and the non-finite ones replaced by minus infinity."""
-    x, y = anchors.centres.unbind(dim=-1)
+def _competing(logits: Tensor, anchors: LevelAnchors, contents: Tensor, first: Tensor) -> Tensor:
+    """The logits, with those of anchors in the padding and the non-finite ones replaced by minus infinity.
+
+    ``first``: (2,), the place of the first column and row, which are never in the padding, however slim a picture is.
+    """
+    x, y = torch.where(anchors.centres > first, anchors.centres, 0).unbind(dim=-1)
     inside = (x < contents[:, :1]) & (y < contents[:, 1:])  # (N, R_l)
     return torch.where(inside, logits.float().nan_to_num(_NEVER, _NEVER, _NEVER), _NEVER)
 

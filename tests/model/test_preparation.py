@@ -100,6 +100,18 @@ def test_nothing_is_prepared_for_torch_nor_for_a_folder_that_cannot_be_written_t
     assert Predictor.load(checkpoint, device="cpu", precision="fp32", cache=tmp_path / "file" / "cache").lanes == 1
 
 
+def test_a_start_renews_its_own_before_it_makes_room(checkpoint: Path, quantized: Path, tmp_path: Path):
+    cache = tmp_path / "cache"
+    prepare(checkpoint, cache)
+    (own,) = cache.iterdir()
+    other = cache / "graphs-other"
+    other.mkdir()
+    for place in (own, other):
+        os.utime(place, (0, 0))
+    assert missing(checkpoint, quantized, cache=cache, precision="auto") == [quantized]
+    assert list(cache.iterdir()) == [own]
+
+
 def test_a_bad_checkpoint_is_for_its_loading_to_name(tmp_path: Path):
     bad = tmp_path / "bad.safetensors"
     bad.write_bytes(b"nothing")

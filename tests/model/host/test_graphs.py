@@ -1,5 +1,6 @@
 """What is kept of a network is what was put there, or nothing."""
 
+import json
 import logging
 import os
 from collections.abc import Callable
@@ -92,6 +93,44 @@ def test_what_is_damaged_is_made_again(
     assert folder.find("sha256:1") is not None
 
 
+@pytest.mark.parametrize(
+    "facts", ['{"files": [], "strides": [], "digest": ""}', "[]", '{"strides": [1e999]}', "1", "", '{"files": {}}']
+)
+def test_facts_that_are_none_end_no_start(converted: Graphs, tmp_path: Path, facts: str):
+    folder = GraphFolder(tmp_path)
+    folder.keep("sha256:1", converted)
+    [file] = tmp_path.glob("*/facts.json")
+    file.write_text(facts)
+    assert folder.find("sha256:1") is None
+
+
+def test_another_stride_is_damage(converted: Graphs, tmp_path: Path):
+    folder = GraphFolder(tmp_path)
+    folder.keep("sha256:1", converted)
+    [file] = tmp_path.glob("*/facts.json")
+    facts = json.loads(file.read_text())
+    facts["strides"][0] += 1
+    file.write_text(json.dumps(facts))
+    assert folder.find("sha256:1") is None
+
+
+def test_where_it_may_not_look_nothing_is_kept(monkeypatch: pytest.MonkeyPatch):
+    def forbidden(path: object, **_: object) -> os.stat_result:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(os, "stat", forbidden)  # root, who may run the tests, may look anywhere
+    assert not GraphFolder(Path("/root/cache")).holds("sha256:1")
+
+
+def test_what_another_process_has_kept_meanwhile_is_left_to_those_who_read_it(converted: Graphs, tmp_path: Path):
+    folder = GraphFolder(tmp_path)
+    folder.keep("sha256:1", converted)
+    [place] = tmp_path.iterdir()
+    before = place.stat().st_ino
+    assert folder.keep("sha256:1", converted)
+    assert [(p, p.stat().st_ino) for p in tmp_path.iterdir()] == [(place, before)]
+
+
 def test_where_nothing_can_be_written_it_is_said(converted: Graphs, tmp_path: Path, caplog: pytest.LogCaptureFixture):
     (tmp_path / "file").write_text("")
     folder = GraphFolder(tmp_path / "file" / "folder")
@@ -133,6 +172,8 @@ def test_what_was_not_read_for_long_goes_and_nothing_that_is_not_ours(converted:
         os.utime(place, (0, 0))
     assert folder.find("used") is not None  # in use again
     folder.keep("new", converted)
+    assert folder.holds("unused"), "what is put there by hand drops nothing"
+    folder.drop_unused()
     assert [folder.holds(digest) for digest in ("used", "unused", "new")] == [True, False, True]
     assert (theirs.exists(), half.exists(), fresh_half.exists()) == (True, False, True)
 

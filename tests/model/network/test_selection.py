@@ -1,11 +1,13 @@
+import pytest
 import torch
 
 from model.calibration import Calibration, Curve
-from model.config import SelectionConfig
-from model.network.anchors import LevelAnchors
+from model.config import AnchorConfig, SelectionConfig
+from model.network import device_selection, selection
+from model.network.anchors import AnchorGenerator, LevelAnchors
 from model.network.rpn import ScoredAnchors
 from model.network.selection import SelectedBoxes, select_proposals
-from model.structures import Selection
+from model.structures import Canvas, Selection
 
 BOXES = torch.tensor([[0.0, 0, 10, 10], [1, 0, 11, 10], [20, 20, 40, 40], [90, 90, 130, 130]])
 ALL = Selection(top_n=100, nms_iou=0.7)
@@ -36,6 +38,19 @@ def test_boxes_are_clipped_to_the_picture_not_to_the_canvas():
 def test_anchors_in_the_padding_never_compete():
     result = select(scored([0.0, -9.0, 1.0, 5.0]), content=(50.0, 50.0), pre_nms_top_n=1)
     assert result.boxes.tolist() == [[20.0, 20.0, 40.0, 40.0]]
+
+
+@pytest.mark.parametrize("convention", ["centred", "torchvision"])
+@pytest.mark.parametrize("module", [selection, device_selection], ids=["host", "device"])
+@pytest.mark.parametrize("content", [(1.0, 64.0), (3.0, 64.0), (64.0, 1.0), (1.0, 1.0)])
+def test_of_a_strip_that_ends_before_the_first_place_something_is_left(convention, module, content):
+    anchors = AnchorGenerator(AnchorConfig(sizes=((16.0,), (32.0,)), convention=convention), (8, 16))
+    levels = anchors(Canvas(64, 64), ((8, 8), (4, 4)), torch.device("cpu"))
+    counts = [len(level.boxes) for level in levels]
+    given = ScoredAnchors([torch.zeros(1, n) for n in counts], [torch.zeros(1, n, 4) for n in counts], levels)
+    (found,) = module.select_proposals(given, torch.tensor([content]), SelectionConfig(), [ALL])
+    assert len(found.boxes) > 0
+    assert (found.boxes[:, 2:] <= torch.tensor(content)).all()
 
 
 def test_nothing_that_is_not_finite_survives():
