@@ -34,6 +34,7 @@ def graphs_of(checkpoint: Checkpoint, path: Path, folder: GraphFolder, precision
     for name, graphs in made.items():
         if not folder.holds(name):
             folder.keep(name, graphs)
+    folder.drop_unused()
     return folder.find(place) or made[place]  # those that were read hold no memory of torch's
 
 

@@ -146,6 +146,7 @@ class BoundedHeads(HttpToolsProtocol):
         """He has read on."""
         super().resume_writing()
         _cancel(self._reading)
+        self._see_it_read()
 
     def send_400_response(self, msg: str) -> None:
         """The answer to what is no HTTP: a problem document like all others."""
@@ -222,7 +223,8 @@ class BoundedHeads(HttpToolsProtocol):
 
     def _lose_patience(self) -> None:
         self._patience = None
-        if self.transport.is_closing():
+        if self.transport.is_closing():  # by itself, where the caller has ended his half
+            self._see_it_read()
             return
         stalled = UploadTimeout(f"the first line and headers have not come within {HEAD_WITHIN_S:g} s")
         self._stop(stalled if self._head_begun else None)

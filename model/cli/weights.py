@@ -20,7 +20,7 @@ from model.cli import weights_average, weights_import, weights_quantize
 from model.cli.command_line import command_line
 from model.cli.data_argument import ONE_SPLIT, short_path
 from model.cli.printable import printable
-from model.cli.target_argument import check_targets
+from model.cli.target_argument import check_checkpoint_target, check_targets
 from model.config import ModelConfig, OverlapPenalty
 from model.device import choose_device
 from model.errors import ConfigError, DataError, MissingExtra
@@ -165,10 +165,9 @@ def run_release(arguments: argparse.Namespace) -> int:
 
 def _card_beside(out: Path) -> Path:
     """Where the card of a file goes, both of which can be written."""
-    if out.suffix != ".safetensors":
-        raise DataError(f"{out}: must end in .safetensors; its card goes beside it")
+    check_checkpoint_target(out)
     card = out.with_suffix(".md")
-    check_targets((out, card))
+    check_targets((card,))
     return card
 
 

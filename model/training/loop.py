@@ -131,7 +131,8 @@ class Trainer:
         self.optimizer.zero_grad(set_to_none=True)
         begun = self.progress.batch
         try:
-            judged = self._backward(batches)
+            with told_what_would_fit(self.run.recipe.batch_size, self.run.recipe.accumulate):
+                judged = self._backward(batches)
         except DataError:
             # What was accumulated is taken again, and batch norms' running averages will have seen it twice.
             self.progress.batch = begun
@@ -144,7 +145,8 @@ class Trainer:
             loss = sum(tally.losses.values())
             raise FloatingPointError(f"the loss is {loss} at step {self.progress.total}; try a lower learning rate")
         self._check_gradient(norm)
-        self.optimizer.step()
+        with told_what_would_fit(self.run.recipe.batch_size, self.run.recipe.accumulate):
+            self.optimizer.step()  # the first takes memory of its own
         self.average.update(self.network)
         self.progress.total += 1
         tally.seconds = time.monotonic() - started
@@ -158,9 +160,7 @@ class Trainer:
         for left in reversed(range(size)):
             batch = next(batches)
             started = time.monotonic()
-            recipe = self.run.recipe
-            fits = told_what_would_fit(recipe.batch_size, recipe.accumulate)
-            with fits, self.ranks.apart(self.lesson) if left else nullcontext():
+            with self.ranks.apart(self.lesson) if left else nullcontext():
                 losses = self._losses(batch.to(self.run.device))
                 (torch.stack(list(losses.values())).sum() / size).backward()  # type: ignore[no-untyped-call]
             judged.append((len(batch.pixels), {name: loss.detach() for name, loss in losses.items()}))

@@ -24,8 +24,9 @@ def told_what_would_fit(batch_size: int, accumulate: int) -> Iterator[None]:
         if not (isinstance(error, torch.OutOfMemoryError) or _NO_MEMORY in str(error)):
             raise
         smaller = -(-batch_size // 2)
-        # As many pictures a step, or none of the rate's and the schedule's settings would be right any more.
+        # At least as many pictures a step, or the rate and the schedule would not be right any more.
         remedy = f"--batch-size {smaller} --accumulate {2 * accumulate}" if batch_size > 1 else "a smaller --input-size"
         raise DeviceOutOfMemory(
-            f"the memory does not hold what {batch_size} pictures at once take to train on; try {remedy}"
+            f"the memory does not hold what {batch_size} pictures at once take to train on; try {remedy}, in another "
+            "--out where this one has a state"
         ) from error

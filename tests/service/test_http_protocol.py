@@ -131,7 +131,7 @@ async def served(
     server = await asyncio.get_running_loop().create_server(lambda: protocol, sock=listener)
     async with server:
         await asyncio.get_running_loop().sock_connect(caller, listener.getsockname())
-        reader, writer = await asyncio.open_connection(sock=caller)
+        reader, writer = await asyncio.open_connection(sock=caller, limit=buffer or 2**16)
         try:
             yield protocol, reader, writer
         finally:
@@ -321,16 +321,18 @@ def test_who_never_reads_is_cut_off(monkeypatch: pytest.MonkeyPatch):
     asyncio.run(lost())
 
 
-@pytest.mark.parametrize("end", ["keep-alive", "close", "shutdown"])
+@pytest.mark.parametrize("end", ["keep-alive", "close", "shutdown", "half-close"])
 @pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
 def test_a_connection_whose_last_answer_is_not_read_is_cut_off(
     monkeypatch: pytest.MonkeyPatch, end: str, loop: Callable[[], asyncio.AbstractEventLoop]
 ):
     monkeypatch.setattr(http_protocol, "READ_WITHIN_S", 0.2)
+    monkeypatch.setattr(http_protocol, "HEAD_WITHIN_S", 0.5)
     answer = bytes(50_000)  # less than stops the writing, more than the sockets below hold
 
     async def lost() -> None:
         gone = asyncio.Event()
+        paused: list[bool] = []
 
         async def app(_scope: Scope, _receive: Receive, send: Send) -> None:
             headers = [(b"content-length", b"%d" % len(answer))] + [(b"connection", b"close")] * (end == "close")
@@ -341,13 +343,48 @@ def test_a_connection_whose_last_answer_is_not_read_is_cut_off(
         async with served(app, buffer=4096, **options) as (protocol, _, writer):
             lose = protocol.connection_lost
             protocol.connection_lost = lambda exc: (lose(exc), gone.set())  # type: ignore[method-assign]
+            protocol.pause_writing = lambda: paused.append(True)  # type: ignore[method-assign]
             writer.transport.pause_reading()
             writer.write(_WHOLE)
             if end == "shutdown":
                 await asyncio.sleep(0.2)
                 protocol.shutdown()
+            if end == "half-close":
+                await asyncio.sleep(0.2)
+                writer.write(b"G")
+                writer.write_eof()
             await asyncio.wait_for(gone.wait(), PATIENCE_S)
-            assert protocol.flow.write_paused is False
+            assert not paused
+
+    with asyncio.Runner(loop_factory=loop) as runner:
+        runner.run(lost())
+
+
+@pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
+def test_who_stops_reading_shortly_before_the_end_is_cut_off(
+    monkeypatch: pytest.MonkeyPatch, loop: Callable[[], asyncio.AbstractEventLoop]
+):
+    monkeypatch.setattr(http_protocol, "READ_WITHIN_S", 0.3)
+    whole = 200_000
+
+    async def lost() -> None:
+        gone = asyncio.Event()
+
+        async def app(_scope: Scope, _receive: Receive, send: Send) -> None:
+            headers = [(b"content-length", b"%d" % whole), (b"connection", b"close")]
+            await send({"type": "http.response.start", "status": 200, "headers": headers})
+            await send({"type": "http.response.body", "body": bytes(whole)})
+
+        async with served(app, buffer=4096) as (protocol, reader, writer):
+            lose = protocol.connection_lost
+            protocol.connection_lost = lambda exc: (lose(exc), gone.set())  # type: ignore[method-assign]
+            writer.write(_WHOLE)
+            await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), PATIENCE_S)
+            while protocol.transport.get_write_buffer_size() > 16_384:  # from there on writing goes on
+                await asyncio.wait_for(reader.read(1024), PATIENCE_S)
+            writer.transport.pause_reading()
+            assert not gone.is_set()
+            await asyncio.wait_for(gone.wait(), PATIENCE_S)
 
     with asyncio.Runner(loop_factory=loop) as runner:
         runner.run(lost())

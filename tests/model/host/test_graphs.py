@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 import os
 from collections.abc import Callable
 from dataclasses import replace
@@ -93,8 +94,22 @@ def test_what_is_damaged_is_made_again(
     assert folder.find("sha256:1") is not None
 
 
+def with_its_digest(strides: list[float], files: object) -> str:
+    return json.dumps({"strides": strides, "files": files, "digest": graphs._facts_digest(strides, files)})  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize(
-    "facts", ['{"files": [], "strides": [], "digest": ""}', "[]", '{"strides": [1e999]}', "1", "", '{"files": {}}']
+    "facts",
+    [
+        "",
+        "1",
+        "[]",
+        '{"files": {}}',
+        '{"files": {}, "strides": [8], "digest": ""}',
+        with_its_digest([8.0], []),
+        with_its_digest([math.inf], {}),
+        with_its_digest([8.0], {"none": "0"}),
+    ],
 )
 def test_facts_that_are_none_end_no_start(converted: Graphs, tmp_path: Path, facts: str):
     folder = GraphFolder(tmp_path)
@@ -115,11 +130,14 @@ def test_another_stride_is_damage(converted: Graphs, tmp_path: Path):
 
 
 def test_where_it_may_not_look_nothing_is_kept(monkeypatch: pytest.MonkeyPatch):
+    folder = GraphFolder(Path("/root/cache"))
+    folder.holds("sha256:1")  # what its name is made of has been read
+
     def forbidden(path: object, **_: object) -> os.stat_result:
         raise PermissionError(13, "Permission denied", str(path))
 
     monkeypatch.setattr(os, "stat", forbidden)  # root, who may run the tests, may look anywhere
-    assert not GraphFolder(Path("/root/cache")).holds("sha256:1")
+    assert not folder.holds("sha256:1")
 
 
 def test_what_another_process_has_kept_meanwhile_is_left_to_those_who_read_it(converted: Graphs, tmp_path: Path):

@@ -96,7 +96,8 @@ def kill_those_of(loading: Loading, before: set[int | None]) -> None:
     with closing(loading.epoch()) as epoch:
         next(epoch)
         for worker in processes() - before:
-            os.kill(worker or 0, signal.SIGKILL)
+            assert worker is not None
+            os.kill(worker, signal.SIGKILL)
         for _ in range(PATIENCE_S * 100):
             time.sleep(0.01)
 
