@@ -79,7 +79,10 @@ class Proposer:
 def crops(encoded: Path, proposals: np.ndarray) -> Iterator[Image.Image]:
     """The picture within each box, at least a pixel wide and high."""
     with Image.open(encoded) as stored:
-        # Boxes are of the picture as a person sees it; a telephone's photograph may be stored lying on its side.
+        # Boxes are of the picture as a person sees it; a telephone's photograph may be stored lying on its side. Only
+        # EXIF says so to the service, as to a browser; Pillow would also believe these.
+        for other in ("xmp", "XML:com.adobe.xmp", "Raw profile type exif"):
+            stored.info.pop(other, None)
         picture = ImageOps.exif_transpose(stored).convert("RGB")
     for x1, y1, x2, y2 in proposals[:, :4]:
         # Box edges lie between pixels: x2 may be the width, and the pixels within go from floor to ceil.

@@ -230,6 +230,11 @@ class Overloaded(ServiceError):
         """``Retry-After``, computed from the measured drain rate."""
         return {"Retry-After": str(self.retry_after)}
 
+    @property
+    def extensions(self) -> Mapping[str, Any]:
+        """``retry_after``: the same, for one picture of several, whose problem has no headers."""
+        return {"retry_after": self.retry_after}
+
 
 class NotReady(ServiceError):
     """Models are still being loaded."""

@@ -246,7 +246,11 @@ class BoundedHeads(HttpToolsProtocol):
         request_id = uuid.uuid4().hex
         _log.info("no request", extra={"request_id": request_id, "status": error.status, "reason": error.detail})
         answer = problem_response(error, request_id)
-        lines = [*answer.raw_headers, (HEADER.lower().encode(), request_id.encode())]
+        lines = [
+            *self.server_state.default_headers,
+            *answer.raw_headers,
+            (HEADER.lower().encode(), request_id.encode()),
+        ]
         head = b"".join(b"%s: %s\r\n" % line for line in lines)
         self.transport.write(STATUS_LINE[error.status] + head + b"\r\n" + bytes(answer.body))
         self._close()

@@ -23,7 +23,8 @@ class JsonFormatter(logging.Formatter):
         }
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        return json.dumps(line, ensure_ascii=False, default=str)
+        # In ASCII: a caller's path may hold what a terminal obeys, or what its encoding has not.
+        return json.dumps(line, default=str)
 
 
 def configure_logging(level: str) -> None:

@@ -23,16 +23,23 @@ def choose_media_type(accept: str) -> MediaType:
     Raises:
         NotAcceptable: he takes none of them, or says so at a length that nobody needs.
     """
-    if len(accept) > _MAX_LENGTH:
-        raise NotAcceptable(f"the Accept header has more than {_MAX_LENGTH:,} characters")
-    ranges = [_parse(part) for part in accept.split(",") if part.strip()]
-    if not ranges:
-        return MediaType.JSON
-    quality = {kind: _quality(kind, ranges) for kind in MediaType}
+    quality = _qualities(accept)
     best = max(quality, key=lambda kind: quality[kind])  # the first of equals
     if quality[best] <= 0:
         raise NotAcceptable(f"answers are written as {', '.join(MediaType)}, none of which {accept!r} takes")
     return best
+
+
+def takes_json(accept: str) -> bool:
+    """Whether the caller takes JSON, be it that he likes another form better; raises as `choose_media_type`."""
+    return _qualities(accept)[MediaType.JSON] > 0
+
+
+def _qualities(accept: str) -> dict[MediaType, float]:
+    if len(accept) > _MAX_LENGTH:
+        raise NotAcceptable(f"the Accept header has more than {_MAX_LENGTH:,} characters")
+    ranges = [_parse(part) for part in accept.split(",") if part.strip()]
+    return {kind: _quality(kind, ranges) if ranges else 1.0 for kind in MediaType}
 
 
 def _parse(part: str) -> tuple[str, float]:

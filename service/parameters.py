@@ -35,7 +35,11 @@ class ProposeQuery(BaseModel):
 
     top_n: int = Field(300, ge=1, description="At most so many proposals, and no more than this server allows.")
     score_threshold: float = Field(
-        0.0, ge=0, le=1, allow_inf_nan=False, description="Only proposals of at least this score, as it is answered."
+        0.0,
+        ge=0,
+        le=1,
+        allow_inf_nan=False,
+        description="Only proposals of at least this score, before it is rounded to six digits.",
     )
     nms_iou: float | None = Field(
         None,

@@ -1,6 +1,7 @@
 """``POST /propose``."""
 
 import asyncio
+from collections import Counter
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request
@@ -10,7 +11,7 @@ from service.answers import binary_response, json_response, result, slowest
 from service.disconnects import while_connected
 from service.documentation import BINARY_ANSWERS, PICTURE_BODY, problem_responses
 from service.errors import NotAcceptable
-from service.media_types import MediaType, choose_media_type
+from service.media_types import MediaType, choose_media_type, takes_json
 from service.parameters import ProposeQuery, check_query
 from service.proposing import Proposing
 from service.schemas import Answer, Answers
@@ -36,7 +37,8 @@ async def propose(request: Request, query: Annotated[ProposeQuery, Query()], ser
     `Accept: application/octet-stream` answers one picture in little-endian float32, five for each proposal (the box and
     its score), `application/x-npz` in numpy's arrays `boxes`, `scores` and `image_size`; headers say the rest.
     """
-    media_type = choose_media_type(", ".join(request.headers.getlist("accept")))
+    accept = ", ".join(request.headers.getlist("accept"))
+    media_type = choose_media_type(accept)
     service.lifecycle.check_accepting()
     settings = service.settings
     batcher = service.batcher(query.model)
@@ -58,9 +60,11 @@ async def propose(request: Request, query: Annotated[ProposeQuery, Query()], ser
             if media_type is not MediaType.JSON:
                 return binary_response(found, media_type)
             return json_response({"request_id": request.state.request_id, **result(found)}, found.timings)
-        if media_type is not MediaType.JSON:
+        if not takes_json(accept):
             raise NotAcceptable(f"several pictures are answered as {MediaType.JSON} alone")
         results = await while_connected(request, proposing.several(uploads))
         timings = slowest(results)
         request.state.log["timings_ms"] = timings
+        if codes := Counter(one["code"] for one in results if "code" in one):
+            request.state.log["codes"] = dict(codes)
         return json_response({"request_id": request.state.request_id, "results": results}, timings)

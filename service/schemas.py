@@ -88,6 +88,7 @@ class Problem(BaseModel):
     code: str = Field(description="The cause for programs; the end of `type`.", examples=["overloaded"])
     request_id: str = Field(description="The same as the `X-Request-ID` header.")
     errors: list[ParameterFault] | None = Field(default=None, description="The query parameters at fault.")
+    retry_after: int | None = Field(default=None, description="Seconds until it is worth asking again.")
     index: int | None = Field(default=None, description="Which picture of several, from 0.")
     filename: str | None = Field(default=None, description="That picture's file name, if it came with one.")
 

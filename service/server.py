@@ -99,8 +99,8 @@ def listen(host: str, port: int) -> socket.socket:
         # The IPv6 address for all is for IPv4's, too, as in other servers; the container's health check asks by that.
         both = address[0] == "::" and socket.has_dualstack_ipv6()
         listener = socket.create_server((str(address[0]), port), family=family, backlog=_BACKLOG, dualstack_ipv6=both)
-    except OSError as error:
-        raise StartupError(f"cannot listen on {host}:{port}: {error.strerror or error}") from error
+    except (OSError, UnicodeError) as error:  # the latter of what can be no name: an empty part, or a long one
+        raise StartupError(f"cannot listen on {host}:{port}: {getattr(error, 'strerror', None) or error}") from error
     # Connections inherit it. asyncio would set it on sockets that it opens itself; without it an answer in two parts
     # waits up to 40 ms, until the caller has acknowledged the first.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -35,10 +35,17 @@ class ModelSource:
             raise ValueError(f"{text!r} is neither a name nor name=path")
         if equals and not path:
             raise ValueError(f"{text!r} names no path")
-        return cls(name, Path(path).expanduser() if path else shipped_checkpoint(name))
+        return cls(name, _expanded(path) if path else shipped_checkpoint(name))
 
     def __str__(self) -> str:
         return self.name if self.path == shipped_checkpoint(self.name) else f"{self.name}={self.path}"
+
+
+def _expanded(path: str) -> Path:
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:  # `~` of no such user, or of one without a home
+        raise ValueError(f"{path!r}: there is no such home") from error
 
 
 def shipped_checkpoint(name: str) -> Path:

@@ -20,6 +20,8 @@ _log = logging.getLogger("service.requests")
 _SANE_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 # nginx's status for a caller that went away; it is logged and never sent.
 _CALLER_GONE = 499
+# Ours have a dozen characters; a caller may send 64 KiB.
+_MAX_LOGGED_PATH = 200
 # Probes come every few seconds, and their lines would bury the others.
 _QUIET_PATHS = frozenset({"/healthz", "/readyz"})
 
@@ -72,7 +74,7 @@ class _Exchange:
         fields = {
             "request_id": self.request_id,
             "method": self._scope["method"],
-            "path": path,
+            "path": path[:_MAX_LOGGED_PATH],
             "status": self.status,
             "total_ms": round((time.perf_counter() - self._started) * 1000, 3),
             **self._fields,

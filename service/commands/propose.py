@@ -35,7 +35,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.set_defaults(run=run)
     add = parser.add_argument
     add("pictures", type=Path, nargs="+", metavar="PICTURE")
-    add("-o", "--out", type=Path, help=f"a file ({', '.join(_DRAWN)} or .json) or, for several pictures, a folder")
+    add("-o", "--out", help=f"a file ({', '.join(_DRAWN)} or .json) or, for several pictures, a folder")
     add("--model", help="a shipped name, or name=path (default: the first of RPN_MODELS)")
     add("--top-n", type=int, default=_DEFAULTS.top_n, help="default: %(default)s")
     add("--score-threshold", type=float, default=_DEFAULTS.score_threshold, help="default: %(default)s")
@@ -87,13 +87,22 @@ def _draw(path: Path, target: Path, boxes: FloatArray, scores: FloatArray, setti
     from model.evaluation.pictures import draw_boxes
 
     whole = Picture(path.read_bytes(), max_pixels=settings.max_pixels).decode()
-    draw_boxes(whole, boxes, scores).save(target)
+    drawn = draw_boxes(whole, boxes, scores)
+    try:
+        drawn.save(target)
+    except (ValueError, OSError) as error:  # WebP and JPEG have a longest side
+        raise StartupError(
+            f"{target}: {error.strerror or error}" if isinstance(error, OSError) else f"{target}: {error}"
+        ) from error
 
 
-def _targets(pictures: list[Path], out: Path | None) -> list[Path | None]:
+def _targets(pictures: list[Path], named: str | None) -> list[Path | None]:
     """Where each picture's result goes, checked before any work is done."""
-    if out is None:
+    if named is None:
         return [None] * len(pictures)
+    if not named:  # as a script's variable may be: not the folder that it happens to run in
+        raise StartupError("--out names nothing")
+    out = Path(named)
     targets = [out / f"{picture.stem}.proposals.png" for picture in pictures] if out.is_dir() else [out]
     if len(targets) < len(pictures):
         raise StartupError(f"{out} is not a folder, and {len(pictures)} pictures do not go into one file")
@@ -124,7 +133,8 @@ def _query(args: argparse.Namespace, settings: Settings) -> ProposeQuery:
     except ValidationError as error:
         faults = [(str(fault["loc"][0]), fault["msg"]) for fault in error.errors(include_url=False)]
         raise StartupError("; ".join(f"--{name.replace('_', '-')}: {reason}" for name, reason in faults)) from error
-    query.selection(max_top_n=settings.max_top_n, nms_iou=1.0)  # refuses now what would be refused later
+    if query.top_n > settings.max_top_n:
+        raise StartupError(f"--top-n: at most {settings.max_top_n}, RPN_MAX_TOP_N, not {query.top_n}")
     return query
 
 

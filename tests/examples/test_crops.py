@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from examples.crops import ATTEMPTS, Proposer, crops, main
 from tests.e2e.conftest import REPOSITORY, server  # noqa: F401 - a fixture
@@ -126,6 +126,16 @@ def test_boxes_are_of_the_upright_picture(tmp_path: Path):
     (expected,), (given,) = (crops(tmp_path / name, BOX) for name in ("upright.png", "lying.png"))
     assert expected.size == (7, 14)  # floor of 1.5 to 8, 2 to 16
     np.testing.assert_array_equal(np.asarray(given), np.asarray(expected))
+
+
+def test_only_exif_turns_a_picture(tmp_path: Path):
+    xmp = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:Description tiff:Orientation="6"/></x:xmpmeta>'
+    for name in ("plain.jpg", "described.jpg"):
+        Image.new("RGB", (40, 20), "red").save(tmp_path / name, xmp=xmp if name == "described.jpg" else b"")
+    (plain,), (described,) = (crops(tmp_path / name, BOX) for name in ("plain.jpg", "described.jpg"))
+    assert described.size == plain.size
+    with Image.open(tmp_path / "described.jpg") as stored:
+        assert ImageOps.exif_transpose(stored).size == (20, 40), "Pillow would have turned it"
 
 
 def test_a_box_at_the_edge_keeps_a_pixel(tmp_path: Path):

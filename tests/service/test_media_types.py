@@ -1,7 +1,7 @@
 import pytest
 
 from service.errors import NotAcceptable
-from service.media_types import MediaType, choose_media_type
+from service.media_types import MediaType, choose_media_type, takes_json
 
 
 @pytest.mark.parametrize(
@@ -39,3 +39,16 @@ def test_a_list_that_nobody_sends_is_refused_before_it_is_taken_apart():
         choose_media_type("application/json," * 60)
     assert "more than 1,000 characters" in refused.value.detail
     assert choose_media_type("application/json," * 58) is MediaType.JSON
+
+
+@pytest.mark.parametrize(
+    ("accept", "taken"),
+    [
+        ("", True),
+        ("application/x-npz, */*;q=0.1", True),
+        ("application/x-npz", False),
+        ("*/*, application/json;q=0", False),
+    ],
+)
+def test_json_may_be_taken_though_another_is_liked_better(accept: str, taken: bool):
+    assert takes_json(accept) is taken

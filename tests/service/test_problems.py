@@ -46,6 +46,7 @@ def test_document_has_the_members_of_the_standard_and_ours():
         "instance": "urn:rpn:request:abc",
         "code": "overloaded",
         "request_id": "abc",
+        "retry_after": 3,
         "filename": "a.png",
     }
 

@@ -1,5 +1,6 @@
 import asyncio
 import io
+import logging
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -95,7 +96,8 @@ async def test_timings_are_in_the_answer_and_in_the_header():
     assert response.headers["Server-Timing"] == ", ".join(f"{name};dur={value}" for name, value in timings.items())
 
 
-async def test_several_pictures_give_a_result_or_a_problem_each_in_order():
+async def test_several_pictures_give_a_result_or_a_problem_each_in_order(caplog: pytest.LogCaptureFixture):
+    caplog.set_level(logging.INFO, "service.requests")
     good, other = picture(1), picture(2, 60, 80)
     async with running(max_upload_bytes=30_000) as service:
         files = image_parts(good, good[:200], b"GARBAGE", b"", b"x" * 30_001, other)
@@ -113,6 +115,8 @@ async def test_several_pictures_give_a_result_or_a_problem_each_in_order():
         None,
     ]
     assert [one["status"] for one in results[1:-1]] == [422, 415, 422, 413]
+    (line,) = (vars(record) for record in caplog.records if record.name == "service.requests")
+    assert line["codes"] == {one["code"]: 1 for one in results[1:-1]}
     assert [(one["index"], one["filename"]) for one in results[1:-1]] == [(i, f"{i}.png") for i in (1, 2, 3, 4)]
     assert {one["request_id"] for one in results[1:-1]} == {answers["request_id"]}
     assert boxes_of(results[0]) == expected_boxes(good)
@@ -337,7 +341,13 @@ async def test_forms_that_cannot_be_are_refused():
         several = await service.client.post(
             "/propose", files=image_parts(picture(1), picture(2)), headers={"Accept": "application/x-npz"}
         )
+        either = await service.client.post(
+            "/propose",
+            files=image_parts(picture(1), picture(2)),
+            headers={"Accept": "application/x-npz, application/json;q=0.5"},
+        )
         assert service.service.admission.held == 0
+    assert (either.status_code, len(either.json()["results"])) == (200, 2)
     for refused in (html, several):
         assert (refused.status_code, refused.json()["code"]) == (406, "not_acceptable")
     assert "several pictures are answered as application/json alone" in several.json()["detail"]

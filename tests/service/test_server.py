@@ -232,9 +232,10 @@ def test_a_taken_port_is_one_line():
             listen("127.0.0.1", port)
 
 
-def test_not_an_address_is_one_line():
-    with pytest.raises(StartupError, match=r"^cannot listen on no such host:80"):
-        listen("no such host", 80)
+@pytest.mark.parametrize("host", ["no such host", "127.0..1", "x" * 70])
+def test_not_an_address_is_one_line(host: str):
+    with pytest.raises(StartupError, match=rf"^cannot listen on {host}:80: "):
+        listen(host, 80)
 
 
 def test_misspelt_settings_are_mentioned():

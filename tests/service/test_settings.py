@@ -45,6 +45,7 @@ def test_shipped_name_lies_in_the_weights_package():
         ("RPN_MODELS", "a,a", "occurs twice"),
         ("RPN_MODELS", "a=", "names no path"),
         ("RPN_MODELS", "../x", "neither a name"),
+        ("RPN_MODELS", "a=~no-such-user/x", "'~no-such-user/x': there is no such home"),
         ("RPN_DEADLINE_S", "nan", "RPN_DEADLINE_S=nan"),
         ("RPN_MAX_REQUEST_BYTES", "10", "RPN_MAX_UPLOAD_BYTES"),
         ("RPN_MAX_HELD_BYTES", "10", "RPN_MAX_HELD_BYTES is smaller than RPN_MAX_REQUEST_BYTES"),

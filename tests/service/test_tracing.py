@@ -56,6 +56,24 @@ async def test_lines_are_json():
     assert (line["level"], line["logger"], line["message"], line["request_id"]) == ("warning", "a.b", "it is so", "é1")
 
 
+async def test_a_callers_path_can_neither_flood_nor_steer_a_terminal(caplog):
+    async def app(scope, receive, send):
+        await send({"type": "http.response.start", "status": 404, "headers": []})
+
+    async def nothing(_message=None):
+        return None
+
+    caplog.set_level(logging.INFO)
+    scope = {"type": "http", "method": "GET", "path": "/\x9b2J\x7f\u2028" + "x" * 60_000, "headers": []}
+    await RequestTracing(app)(scope, nothing, nothing)
+    (record,) = (record for record in caplog.records if record.name == "service.requests")
+    line = JsonFormatter().format(record)
+    assert line.isascii()
+    assert line.isprintable()
+    assert len(line) < 600
+    assert json.loads(line)["path"].startswith("/\x9b2J\x7f\u2028x")
+
+
 def test_exceptions_stay_on_the_line():
     try:
         raise ValueError("no")

@@ -126,5 +126,9 @@ def test_what_cannot_be_done_is_one_line(photograph: Path, tmp_path: Path, capsy
     assert "is not there" in fault(capsys, photograph, "-o", tmp_path / "none" / "boxes.png")
     assert "2 pictures do not go into one file" in fault(capsys, photograph, photograph, "-o", tmp_path / "b.png")
     assert "--nms-iou: " in fault(capsys, photograph, "--nms-iou", "2")
-    assert "top_n" in fault(capsys, photograph, "--top-n", "5000")
+    assert "--top-n: at most 1000, RPN_MAX_TOP_N, not 5000" in fault(capsys, photograph, "--top-n", "5000")
+    assert "--out names nothing" in fault(capsys, photograph, "-o", "")
+    wide = tmp_path / "wide.png"
+    Image.new("RGB", (17_000, 8)).save(wide)
+    assert "wide.webp: encoding error" in fault(capsys, wide, "-o", tmp_path / "wide.webp")
     assert "--model: " in fault(capsys, photograph, "--model", "a b")
