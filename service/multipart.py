@@ -18,11 +18,11 @@ _MAX_OTHER_PARTS = 32
 _MAX_BOUNDARIES = 1000
 # Spaces and tabs after a boundary, which RFC 2046 allows and nobody sends: each costs as much as 200 bytes of data.
 _MAX_PADDING = 64
-# It warns of each form that is malformed, which the caller is told.
-logging.getLogger("python_multipart").setLevel(logging.ERROR)
-
 # RFC 2046 gives a boundary 70 characters; 64 KiB of quotes and semicolons would hold up everyone as well.
 _MAX_CONTENT_TYPE = 1000
+
+# The parser warns of each form that is malformed, which the caller is told.
+logging.getLogger("python_multipart").setLevel(logging.ERROR)
 
 
 @dataclass(slots=True)

@@ -132,11 +132,14 @@ class GraphFolder:
 
     def drop_unused(self) -> None:
         """Drop what nobody has read or renewed for a month, and what was never finished."""
-        for pattern, seconds in ((_KEPT, _KEPT_S), (_PARTIAL, _PARTIAL_S)):
-            for place in self.folder.glob(f"{pattern}*"):
-                with contextlib.suppress(OSError):  # another process dropped it
-                    if time.time() - place.stat().st_mtime > seconds:
-                        shutil.rmtree(place, ignore_errors=True)
+        places: list[tuple[Path, float]] = []
+        with contextlib.suppress(OSError):  # it may not be looked into
+            for pattern, seconds in ((_KEPT, _KEPT_S), (_PARTIAL, _PARTIAL_S)):
+                places += [(place, seconds) for place in self.folder.glob(f"{pattern}*")]
+        for place, seconds in places:
+            with contextlib.suppress(OSError):  # another process dropped it
+                if time.time() - place.stat().st_mtime > seconds:
+                    shutil.rmtree(place, ignore_errors=True)
 
     def _place(self, digest: str) -> Path:
         """By all that they depend on: checkpoint, the code that describes its network, OpenVINO, torch (it traces)."""

@@ -95,11 +95,13 @@ class Trainer:
 
         Raises:
             DataError: a picture cannot be read. The steps that were made are saved, unless other processes train, too.
-            FloatingPointError: a loss or a gradient is no longer finite; the last saved state is sound.
+            DeviceOutOfMemory: the memory does not hold a step; the last saved state is sound.
+            FloatingPointError: a loss or a gradient is no longer finite; the same holds.
         """
         run, first = self.run, self.ranks.is_first
         with (
             self.stop,
+            told_what_would_fit(run.recipe.batch_size, run.recipe.accumulate),
             ProgressBar(self.progress, epochs=run.recipe.epochs, steps=self.steps, shown=self.show_progress) as bar,
             EventLog(run.folder if run.tensorboard and first else None, self.progress) as events,
             Loading(self.dataset, self.batches, workers=run.workers, pinned=run.device.type == "cuda") as loading,
@@ -131,8 +133,7 @@ class Trainer:
         self.optimizer.zero_grad(set_to_none=True)
         begun = self.progress.batch
         try:
-            with told_what_would_fit(self.run.recipe.batch_size, self.run.recipe.accumulate):
-                judged = self._backward(batches)
+            judged = self._backward(batches)
         except DataError:
             # What was accumulated is taken again, and batch norms' running averages will have seen it twice.
             self.progress.batch = begun
@@ -145,8 +146,7 @@ class Trainer:
             loss = sum(tally.losses.values())
             raise FloatingPointError(f"the loss is {loss} at step {self.progress.total}; try a lower learning rate")
         self._check_gradient(norm)
-        with told_what_would_fit(self.run.recipe.batch_size, self.run.recipe.accumulate):
-            self.optimizer.step()  # the first takes memory of its own
+        self.optimizer.step()
         self.average.update(self.network)
         self.progress.total += 1
         tally.seconds = time.monotonic() - started

@@ -13,7 +13,7 @@ _NO_MEMORY = "can't allocate memory"
 
 @contextmanager
 def told_what_would_fit(batch_size: int, accumulate: int) -> Iterator[None]:
-    """For a step of so many batches of so many pictures.
+    """For a training whose steps take so many batches of so many pictures.
 
     Raises:
         DeviceOutOfMemory: the memory does not hold it.

@@ -91,9 +91,7 @@ def _draw(path: Path, target: Path, boxes: FloatArray, scores: FloatArray, setti
     try:
         drawn.save(target)
     except (ValueError, OSError) as error:  # WebP and JPEG have a longest side
-        raise StartupError(
-            f"{target}: {error.strerror or error}" if isinstance(error, OSError) else f"{target}: {error}"
-        ) from error
+        raise StartupError(f"{target}: {getattr(error, 'strerror', None) or error}") from error
 
 
 def _targets(pictures: list[Path], named: str | None) -> list[Path | None]:

@@ -138,6 +138,8 @@ def test_where_it_may_not_look_nothing_is_kept(monkeypatch: pytest.MonkeyPatch):
 
     monkeypatch.setattr(os, "stat", forbidden)  # root, who may run the tests, may look anywhere
     assert not folder.holds("sha256:1")
+    assert folder.find("sha256:1") is None
+    folder.drop_unused()
 
 
 def test_what_another_process_has_kept_meanwhile_is_left_to_those_who_read_it(converted: Graphs, tmp_path: Path):
