@@ -83,10 +83,10 @@ class Predictor:
             MissingExtra: the runtime is not installed.
         """
         chosen = "cpu" if is_cpu(device) else _name_of(choose_device(device))
-        count = choose_lanes(lanes, chosen)
         checkpoint = load_checkpoint(path)
         quantized = checkpoint.quantization is not None
         chosen_runtime, arithmetic = choose_execution(runtime, precision, chosen, quantized=quantized)
+        count = choose_lanes(lanes, chosen, chosen_runtime)
         if arithmetic == "int8" and not quantized:
             raise DeviceError(f"{path}: precision 'int8' needs the ranges that `rpn weights quantize` measures")
         if not calibrated:

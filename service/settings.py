@@ -105,7 +105,8 @@ class Settings(BaseSettings):
         default=0,
         ge=0,
         le=256,
-        description="Batches computed at once on a CPU; 0 takes one for each core, at most eight. A GPU has one.",
+        description="Batches computed at once on a CPU; 0 takes one for each core and, with OpenVINO, one more, at "
+        "most eight. A GPU has one.",
     )
     # As if it were not set: an empty path would be the folder that the service is started in.
     cache_dir: Annotated[Path, BeforeValidator(lambda given: given or DEFAULT_CACHE)] = Field(

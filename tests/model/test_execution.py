@@ -86,11 +86,18 @@ def test_a_runtime_that_there_is_not_is_named():
         choose_runtime("onnx", "cpu")
 
 
-def test_a_cpu_has_a_lane_for_each_core_and_a_gpu_has_one(monkeypatch: pytest.MonkeyPatch):
-    assert choose_lanes(0, "cpu") == min(default_threads(), 8)
-    assert (choose_lanes(3, "cpu"), choose_lanes(0, "cuda"), choose_lanes(3, "cuda")) == (3, 1, 1)
-    monkeypatch.setattr(execution, "default_threads", lambda: 64)
-    assert choose_lanes(0, "cpu") == 8
+@pytest.mark.parametrize(("threads", "torchs", "openvinos"), [(1, 1, 1), (2, 2, 3), (7, 7, 8), (8, 8, 8), (64, 8, 8)])
+def test_a_cpu_has_a_lane_for_each_core_and_openvino_a_spare_one(
+    threads: int, torchs: int, openvinos: int, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(execution, "default_threads", lambda: threads)
+    assert (choose_lanes(0, "cpu", "torch"), choose_lanes(0, "cpu", "openvino")) == (torchs, openvinos)
+
+
+@pytest.mark.parametrize("wanted", [1, 3])
+def test_a_cpu_has_the_lanes_that_are_wanted_and_a_gpu_has_one(wanted: int):
+    assert (choose_lanes(wanted, "cpu", "openvino"), choose_lanes(wanted, "cpu", "torch")) == (wanted, wanted)
+    assert (choose_lanes(0, "cuda", "torch"), choose_lanes(wanted, "cuda", "cuda-graphs")) == (1, 1)
 
 
 @pytest.fixture(autouse=True)
