@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from torchvision.models import detection
+from torchvision.ops import box_iou
 
 from model.checkpoints.checkpoint import load_checkpoint
 from model.precision import has_vnni
@@ -65,8 +66,12 @@ def test_every_command_is_known_here():
 def test_the_answer_shown_is_the_answer_given(server: str):  # noqa: F811
     shown = json.loads(re.findall(r"```json\n(.*?)```", README, re.DOTALL)[0])
     given = ask(CURLS[0], server)
-    # what is shown was computed in int8 with VNNI; otherwise boxes lie a little off
-    np.testing.assert_allclose(boxes_of(given), boxes_of(shown), atol=1.0 if has_vnni() else 3.0)
+    # What is shown was computed in int8 with VNNI; without, the network is another, and boxes lie a little off
+    # (docs/architecture.md tells how far).
+    if has_vnni():
+        np.testing.assert_allclose(boxes_of(given), boxes_of(shown), atol=1.0)
+    shared = box_iou(torch.tensor(boxes_of(given)), torch.tensor(boxes_of(shown)))
+    assert shared.diagonal().min() > 0.9
     scores = [[proposal["score"] for proposal in answer["proposals"]] for answer in (given, shown)]
     np.testing.assert_allclose(*scores, atol=0.02 if has_vnni() else 0.1)
     for each in (shown, given):
