@@ -14,6 +14,9 @@ from fastapi import FastAPI, File, Request
 
 from bench.frameworks.torchvision_proposals import PATH, WORKERS, Answer, TorchvisionProposals
 
+# uvicorn kills a worker that has not answered it for 5 seconds, and one that is importing torch does not.
+_WORKER_ANSWERS_WITHIN_S = 60
+
 
 class State(TypedDict):
     """What a worker holds."""
@@ -38,4 +41,10 @@ def propose(request: Request, image: Annotated[bytes, File()]) -> Answer:
 
 
 if __name__ == "__main__":
-    uvicorn.run(f"{__spec__.name}:app", port=int(sys.argv[1]), workers=int(os.environ[WORKERS]), access_log=False)
+    uvicorn.run(
+        f"{__spec__.name}:app",
+        port=int(sys.argv[1]),
+        workers=int(os.environ[WORKERS]),
+        access_log=False,
+        timeout_worker_healthcheck=_WORKER_ANSWERS_WITHIN_S,
+    )
