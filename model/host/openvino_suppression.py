@@ -53,15 +53,16 @@ class OpenVINOSuppression:
         if count < _FEW:
             return suppress(boxes, groups, iou, scenes=scenes, limit=limit)
         groups = groups - groups.min()  # a batch's last picture would come with an empty row for each before it
-        order = groups.argsort(kind="stable")
+        order = groups.astype(np.uint16).argsort(kind="stable")  # NumPy sorts them eight times as fast; some dozens
         sizes = np.bincount(groups)
-        starts = sizes.cumsum() - sizes
-        rows = groups.take(order)
-        columns = np.arange(count) - starts.take(rows)
+        ends = sizes.cumsum()
+        starts = ends - sizes
+        sorted_boxes, sorted_scores = boxes.T.take(order, axis=0), np.negative(order, dtype=np.float32)
         laid = np.zeros((len(sizes), sizes.max(), 4), dtype=np.float32)
-        laid[rows, columns] = boxes.take(order, axis=1).T
         scores = np.full((len(sizes), 1, sizes.max()), _FILLING, dtype=np.float32)
-        scores[rows, 0, columns] = -order
+        for row, (start, end) in enumerate(zip(starts.tolist(), ends.tolist(), strict=True)):
+            laid[row, : end - start] = sorted_boxes[start:end]
+            scores[row, 0, : end - start] = sorted_scores[start:end]
         wanted = count if limit is None else min(limit + 1, count)
         found, number = self._infer([laid, scores, np.array(wanted), np.array(_least_over(iou))])
         chosen = found[: int(number[0])]

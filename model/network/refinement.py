@@ -22,13 +22,15 @@ _DELTA_UNITS = (0.1, 0.1, 0.2, 0.2)
 _POINTS_ACROSS = 5
 # The side of a box, in cells of the level that it is sampled from: near the grid's, so that no cell is skipped.
 _CELLS_ACROSS = 6.0
+# The four cells that a point lies between, as steps from the first of them: along y, and along x.
+_CORNERS = ((0, 0, 1, 1), (0, 1, 0, 1))
 
 
 class RefinementHead(nn.Module):
     """Boxes on feature maps to a new logit and new deltas for each."""
 
     steps: Tensor
-    ahead: Tensor
+    corners: Tensor
     units: Tensor
     level_strides: Tensor
 
@@ -46,7 +48,7 @@ class RefinementHead(nn.Module):
         nn.init.zeros_(self.bbox_pred.bias)
         steps = (torch.arange(config.grid) - (config.grid - 1) / 2) / (_POINTS_ACROSS - 1)
         self.register_buffer("steps", steps, persistent=False)
-        self.register_buffer("ahead", torch.tensor([0, 1]), persistent=False)
+        self.register_buffer("corners", torch.tensor(_CORNERS), persistent=False)
         self.register_buffer("level_strides", torch.tensor(strides), persistent=False)
         self.register_buffer("units", torch.tensor(_DELTA_UNITS), persistent=False)
         self._kept_maps: dict[tuple[torch.device, tuple[tuple[int, ...], ...]], Tensor] = {}
@@ -95,26 +97,33 @@ class RefinementHead(nn.Module):
         stride = self.level_strides[level]
         start = starts[level] + pictures * height * width
         middles, sides = (boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]
-        columns, across = self._neighbours(middles[:, 0], sides[:, 0], stride, width)
-        rows, down = self._neighbours(middles[:, 1], sides[:, 1], stride, height)
+        ahead_y, ahead_x = self.corners
+        rows, down = self._neighbours(middles[:, 1], sides[:, 1], stride, height, ahead_y)
+        columns, across = self._neighbours(middles[:, 0], sides[:, 0], stride, width, ahead_x)
         first = start[:, None, None] + rows * width[:, None, None]  # of each row of places, in the table
-        # What a point reads of the maps depends on its row and its column in turn: (M, G, G, 2, 2), y first.
-        places = first[:, :, None, :, None] + columns[:, None, :, None, :]
-        weights = down[:, :, None, :, None] * across[:, None, :, None, :]
+        # What a point reads of the maps depends on its row and its column in turn: (M, G, G, 4), y first.
+        places = first[:, :, None] + columns[:, None]
+        weights = down[:, :, None] * across[:, None]
         values = F.embedding_bag(
             places.reshape(-1, 4), table, mode="sum", per_sample_weights=weights.reshape(-1, 4).to(table)
         )
         return values.reshape(len(boxes), self.config.grid**2 * table.shape[1])
 
-    def _neighbours(self, middle: Tensor, side: Tensor, stride: Tensor, cells: Tensor) -> tuple[Tensor, Tensor]:
-        """Along one axis, the two cells that each of the G points lies between, and how much each counts: (M, G, 2)."""
+    def _neighbours(
+        self, middle: Tensor, side: Tensor, stride: Tensor, cells: Tensor, ahead: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Along one axis, for each of the G points its four cells, and how much each counts: (M, G, 4).
+
+        Along an axis there are two, and each comes twice, as it does among the four (``ahead``): OpenVINO takes five
+        times as long to combine arrays whose last axis is of two.
+        """
         last = (cells - 1)[:, None]
         points = (middle[:, None] + self.steps * side[:, None]) / stride[:, None] - 0.5
         points = torch.minimum(points.clamp(min=0), last.to(points))
         low = points.floor()
         shares = (points - low)[..., None]
-        indices = torch.minimum(low.long()[..., None] + self.ahead, last[..., None])
-        return indices, (1 - self.ahead) + (2 * self.ahead - 1) * shares
+        indices = torch.minimum(low.long()[..., None] + ahead, last[..., None])
+        return indices, (1 - ahead) + (2 * ahead - 1) * shares
 
     def _levels(self, boxes: Tensor) -> Tensor:
         """The level that each box is sampled from, by the square root of its area (Lin et al. 2017, equation 1)."""
