@@ -17,12 +17,13 @@ _METHOD = (
     f"Milliseconds from decoded pictures of 640 x 480, yet to be resized: {SPREAD}; ratios are taken round by round. "
     "torchvision runs eager, fp32, with the C library's own allocator; `after the network` both sides have ours, and "
     "torchvision's lays out anchors and maps anew. That is in a loop of its own, the mean of up to ten goes, as many "
-    "as fit in 0.3 s, after one that is not counted; `right behind it` each go follows the network's own pass, which "
-    "is not timed and leaves nothing in the caches (on CUDA ours is a recording, played again either way). The floor "
-    "is how long the network's operations take at the rate of one large matrix product in the same format (TF32 for "
-    "fp32 on CUDA), as such a mean. Convolutions may come nearer to the processor's peak than that product does, or "
-    "do with fewer operations, so a floor over it of more than 1 is possible. In int8 the weights are the same; what "
-    "recall that costs can be measured on trained ones alone (`rpn weights quantize`), and these are random."
+    "as fit in 0.3 s, after one that is not counted; `right behind it` each go follows the network's own pass, ours in "
+    "fp32 as a service computes it, which is not timed and leaves nothing in the caches (on CUDA ours is a recording, "
+    "played again either way). The floor is how long the network's operations take at the rate of one large matrix "
+    "product in the same format (TF32 for fp32 on CUDA), as such a mean. Convolutions may come nearer to the "
+    "processor's peak than that product does, or do with fewer operations, so a floor over it of more than 1 is "
+    "possible. In int8 the weights are the same; what recall that costs can be measured on trained ones alone (`rpn "
+    "weights quantize`), and these are random."
 )
 # (network, batch, rounds): the large one takes seconds a go
 CASES = (("mobilenet", 1, 30), ("mobilenet", 8, 12), ("resnet50", 1, 8))

@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -29,25 +30,27 @@ from bench.picture_sets import VGA
 from bench.side import Facts, Go
 from bench.whole_way import decode_alone, decode_and_predict, decode_and_torchvision
 from model.allocator import keep_freed_memory
-from model.checkpoints.checkpoint import load_checkpoint
+from model.checkpoints.checkpoint import Checkpoint, load_checkpoint
 from model.checkpoints.restore import restore_network
 from model.config import SelectionConfig
-from model.cores import default_threads, usable_cores
+from model.cores import usable_cores
 from model.cuda_graphs import CUDAGraphRecorder
 from model.device_execution import ROUNDS
 from model.host import selection
-from model.host.openvino_suppression import fastest_nms
-from model.host.share import Share
-from model.host.suppression import suppress
+from model.host.graphs import GraphFolder, chosen_cache
+from model.host.scored import ScoredAnchors as HostScores
+from model.host.suppression import Suppress, suppress
 from model.imaging.canvas import InputRule, draw_on_canvas
 from model.network.device_selection import Wanted, select_anchors
 from model.network.packed_boxes import pack, unpack
 from model.network.rpn import ScoredAnchors
 from model.network.selection import on_host
 from model.network.serving import make_ready
+from model.openvino_execution import OpenVINOExecution
 from model.precision import choose_precision
 from model.predictor import Predictor
-from model.structures import ImageSize, PixelArray, Placement, Selection
+from model.preparation import graphs_of
+from model.structures import Canvas, ImageSize, PixelArray, Placement, Selection
 
 T = TypeVar("T")
 
@@ -134,22 +137,39 @@ def torchvision_after(arguments: argparse.Namespace) -> tuple[Go, Facts]:
 
 
 def our_after(arguments: argparse.Namespace) -> tuple[Go, Facts]:
-    """What we do after the network."""
+    """What we do after the network, which is computed as a service does it."""
     keep_freed_memory()
     checkpoint = load_checkpoint(arguments.weights)
-    network = restore_network(checkpoint, arguments.weights).to(arguments.device)
-    pixels, contents = _on_canvas(checkpoint.config.input, arguments)
     config = checkpoint.config.selection
     selections = [Selection(top_n=config.post_nms_top_n)] * arguments.batch
+    pixels, contents = _on_canvas(checkpoint.config.input, arguments)
     if arguments.device != "cpu":
+        network = restore_network(checkpoint, arguments.weights).to(arguments.device)
         return _after_on_device(network(pixels, contents), contents, config, selections), {}
+    by_openvino = find_spec("openvino") is not None
+    score, nms = (_by_openvino if by_openvino else _by_torch)(checkpoint, arguments, pixels, contents)
     sizes = contents.numpy()
-    nms = fastest_nms(Share(default_threads())) if find_spec("openvino") else suppress
     return Following(
-        lambda: on_host(network(pixels, contents)),
+        score,
         lambda scored: selection.select_proposals(scored, sizes, config, selections, nms=nms),
         once=arguments.loop,
     ), {}
+
+
+def _by_openvino(
+    checkpoint: Checkpoint, arguments: argparse.Namespace, pixels: Tensor, contents: Tensor
+) -> tuple[Callable[[], HostScores], Suppress]:
+    graphs = graphs_of(checkpoint, arguments.weights, GraphFolder(chosen_cache()), arguments.precision)
+    execution = OpenVINOExecution(checkpoint.config, graphs, arguments.precision, 1, None)
+    network = execution.network(Canvas(width=pixels.shape[2], height=pixels.shape[1]), alone=True)
+    return partial(network.score, pixels.numpy(), contents.numpy()), network.nms
+
+
+def _by_torch(
+    checkpoint: Checkpoint, arguments: argparse.Namespace, pixels: Tensor, contents: Tensor
+) -> tuple[Callable[[], HostScores], Suppress]:
+    network = restore_network(checkpoint, arguments.weights)
+    return lambda: on_host(network(pixels, contents)), suppress
 
 
 def _after_on_device(
