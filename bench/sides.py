@@ -37,7 +37,7 @@ from model.cores import usable_cores
 from model.cuda_graphs import CUDAGraphRecorder
 from model.device_execution import ROUNDS
 from model.host import selection
-from model.host.graphs import GraphFolder, chosen_cache
+from model.host.graphs import DEFAULT_CACHE, GraphFolder
 from model.host.scored import ScoredAnchors as HostScores
 from model.host.suppression import Suppress, suppress
 from model.imaging.canvas import InputRule, draw_on_canvas
@@ -137,7 +137,7 @@ def torchvision_after(arguments: argparse.Namespace) -> tuple[Go, Facts]:
 
 
 def our_after(arguments: argparse.Namespace) -> tuple[Go, Facts]:
-    """What we do after the network, which is computed as a service does it."""
+    """What we do after the network: after OpenVINO's where it is installed, as in a service."""
     keep_freed_memory()
     checkpoint = load_checkpoint(arguments.weights)
     config = checkpoint.config.selection
@@ -159,7 +159,7 @@ def our_after(arguments: argparse.Namespace) -> tuple[Go, Facts]:
 def _by_openvino(
     checkpoint: Checkpoint, arguments: argparse.Namespace, pixels: Tensor, contents: Tensor
 ) -> tuple[Callable[[], HostScores], Suppress]:
-    graphs = graphs_of(checkpoint, arguments.weights, GraphFolder(chosen_cache()), arguments.precision)
+    graphs = graphs_of(checkpoint, arguments.weights, GraphFolder(DEFAULT_CACHE), arguments.precision)
     execution = OpenVINOExecution(checkpoint.config, graphs, arguments.precision, 1, None)
     network = execution.network(Canvas(width=pixels.shape[2], height=pixels.shape[1]), alone=True)
     return partial(network.score, pixels.numpy(), contents.numpy()), network.nms

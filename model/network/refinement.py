@@ -23,7 +23,7 @@ _POINTS_ACROSS = 5
 # The side of a box, in cells of the level that it is sampled from: near the grid's, so that no cell is skipped.
 _CELLS_ACROSS = 6.0
 # The four cells that a point lies between, as steps from the first of them: along y, and along x.
-_CORNERS = ((0, 0, 1, 1), (0, 1, 0, 1))
+_CORNERS = ((0.0, 0.0, 1.0, 1.0), (0.0, 1.0, 0.0, 1.0))
 
 
 class RefinementHead(nn.Module):
@@ -97,12 +97,12 @@ class RefinementHead(nn.Module):
         stride = self.level_strides[level]
         start = starts[level] + pictures * height * width
         middles, sides = (boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]
-        ahead_y, ahead_x = self.corners
+        ahead_y, ahead_x = self.corners.unbind()
         rows, down = self._neighbours(middles[:, 1], sides[:, 1], stride, height, ahead_y)
         columns, across = self._neighbours(middles[:, 0], sides[:, 0], stride, width, ahead_x)
-        first = start[:, None, None] + rows * width[:, None, None]  # of each row of places, in the table
+        first = start.to(rows)[:, None, None] + rows * width.to(rows)[:, None, None]  # of each row, in the table
         # What a point reads of the maps depends on its row and its column in turn: (M, G, G, 4), y first.
-        places = first[:, :, None] + columns[:, None]
+        places = first.long()[:, :, None] + columns.long()[:, None]
         weights = down[:, :, None] * across[:, None]
         values = F.embedding_bag(
             places.reshape(-1, 4), table, mode="sum", per_sample_weights=weights.reshape(-1, 4).to(table)
@@ -112,18 +112,18 @@ class RefinementHead(nn.Module):
     def _neighbours(
         self, middle: Tensor, side: Tensor, stride: Tensor, cells: Tensor, ahead: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Along one axis, for each of the G points its four cells, and how much each counts: (M, G, 4).
+        """Along one axis, where the four cells of each of the G points lie, and how much each counts: (M, G, 4).
 
-        Along an axis there are two, and each comes twice, as it does among the four (``ahead``): OpenVINO takes five
-        times as long to combine arrays whose last axis is of two.
+        Only two differ; each comes twice, in the order of ``ahead``: OpenVINO takes five times as long to combine
+        arrays whose last axis is of two. The cells are floats, which it combines in one pass where whole numbers take
+        one for each operation; up to 2**24, more than a table has places, floats are as exact.
         """
-        last = (cells - 1)[:, None]
+        last = (cells - 1).to(middle)[:, None]
         points = (middle[:, None] + self.steps * side[:, None]) / stride[:, None] - 0.5
-        points = torch.minimum(points.clamp(min=0), last.to(points))
+        points = torch.minimum(points.clamp(min=0), last)
         low = points.floor()
         shares = (points - low)[..., None]
-        indices = torch.minimum(low.long()[..., None] + ahead, last[..., None])
-        return indices, (1 - ahead) + (2 * ahead - 1) * shares
+        return torch.minimum(low[..., None] + ahead, last[..., None]), (1 - ahead) + (2 * ahead - 1) * shares
 
     def _levels(self, boxes: Tensor) -> Tensor:
         """The level that each box is sampled from, by the square root of its area (Lin et al. 2017, equation 1)."""
