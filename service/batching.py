@@ -102,7 +102,11 @@ class Batcher:
     @property
     def pending(self) -> int:
         """How many pictures wait that someone waits for, outside as well."""
-        return sum(not entry.future.done() for entry in self._waiting) + self._outside
+        return self._decoded + self._outside
+
+    @property
+    def _decoded(self) -> int:
+        return sum(not entry.future.done() for entry in self._waiting)
 
     @asynccontextmanager
     async def place(self, deadline: float) -> AsyncIterator[None]:
@@ -111,7 +115,7 @@ class Batcher:
         Raises:
             Overloaded: the deadline comes before its turn.
         """
-        self._check_in_time(deadline)
+        self._check_in_time(deadline, outside=self._outside)
         self._outside += 1
         try:
             await self._room.acquire()
@@ -133,16 +137,17 @@ class Batcher:
         """
         if self._closed:
             raise Draining
-        self._check_in_time(deadline)
+        self._check_in_time(deadline, outside=0)  # they come after it
         entry = Entry(pixels, placement, selection, deadline, asyncio.get_running_loop().create_future())
         self._waiting.append(entry)
         self._wake.set()
         return await entry.future
 
-    def _check_in_time(self, deadline: float) -> None:
+    def _check_in_time(self, deadline: float, *, outside: int) -> None:
+        """``outside``: how many of those without a place come before the one that asks."""
         self._waiting = _alive(self._waiting)
-        if pending := self.pending:
-            refuse_in_vain(self._seconds_until_done(pending + 1), deadline)
+        if before := self._decoded + outside:
+            refuse_in_vain(self._seconds_until_done(before + 1), deadline)
 
     def _seconds_until_done(self, pictures: int) -> float:
         """How long so many of ours take: the models' batches take turns, as long as each has some."""

@@ -11,7 +11,7 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -91,6 +91,7 @@ class Predictor(Protocol):
 
 
 LoadPredictor = Callable[[Path, str], Predictor]
+RunOnThread = Callable[[Callable[[], Any]], Awaitable[Any]]  # `Engine.run`
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +132,9 @@ class _Job:
 
     def deliver(self, result: Any, error: BaseException | None) -> None:
         """Hand the outcome to the event loop."""
+        if isinstance(error, StopIteration):  # which no future takes
+            error, cause = RuntimeError("an iterator ended too early"), error
+            error.__cause__ = cause
         with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile, and its callers with it
             self.loop.call_soon_threadsafe(_resolve, self.future, result, error)
 
@@ -182,6 +186,14 @@ class Engine:
         predictor: Predictor = await self._run(self._lanes[0], work)
         self._open_lanes(predictor.lanes)
         return LoadedModel.of(source.name, predictor)
+
+    async def run(self, work: Callable[[], T]) -> T:
+        """Do something else on the first thread that may take its time; while it does, the engine is `running`.
+
+        Raises:
+            EngineFailed: the thread is gone.
+        """
+        return await self._run(self._lanes[0], work)
 
     async def warm_up(self, name: str, largest_batch: int) -> None:
         """Run every canvas of a loaded model once, so that no caller pays for a shape's first time.
@@ -296,6 +308,7 @@ class _Lane:
             except BaseException as error:
                 self._fail(job, error, told=EngineFailed("the inference thread has ended"))
                 return
+            del job  # or its pictures and their answer would be kept until the next one comes
 
     def _fail(self, job: _Job, error: BaseException, told: Exception) -> None:
         failure = "an inference thread has ended or its device is gone"

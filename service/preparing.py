@@ -5,21 +5,23 @@ import logging
 import os
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import service
 from model.preparation import unprepared
+from service.engine import RunOnThread
 from service.settings import Settings
 
 _log = logging.getLogger("service")
 
 
-async def prepare_models(settings: Settings) -> None:
+async def prepare_models(settings: Settings, run: RunOnThread) -> None:
     """Convert the networks that OpenVINO has not been given yet; at most starts they all are.
 
     Where it fails, it is the loading's turn to convert, and to say what is wrong.
     """
-    paths = await asyncio.to_thread(_unprepared, settings)  # a GPU's driver may take its time to answer
+    paths: list[Path] = await run(partial(_unprepared, settings))  # a GPU's driver may take its time to answer
     if not paths:
         return
     _log.info("converting networks, once", extra={"models": len(paths), "cache": str(settings.cache_dir)})

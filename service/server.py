@@ -128,7 +128,7 @@ class GracefulServer(uvicorn.Server):
 
         Whoever started it starts it again: not all do for a probe that fails (Docker does not).
         """
-        if self._lifecycle.phase is Phase.READY and not self._engine.alive:
+        if self._lifecycle.phase in (Phase.READY, Phase.LEAVING) and not self._engine.alive:
             self._lifecycle.failed(EngineFailed("the device is lost; only a new process can go on"))
             self.config.timeout_graceful_shutdown = _LOST_PATIENCE_S  # what is still being uploaded cannot be answered
         return await super().on_tick(counter) or self._lifecycle.phase is Phase.FAILED

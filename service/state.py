@@ -9,7 +9,7 @@ from fastapi import Depends, Request
 
 from service.admission import Admission
 from service.batching import Batcher, BatchLimits
-from service.engine import Engine, LoadedModel, LoadPredictor
+from service.engine import Engine, LoadedModel, LoadPredictor, RunOnThread
 from service.errors import UnknownModel, shortened
 from service.images import Decoder
 from service.lifecycle import Lifecycle
@@ -23,10 +23,10 @@ _ENGINE_PATIENCE_S = 2.0
 # under it.
 _SETTLING_S = 60.0
 
-Prepare = Callable[[Settings], Awaitable[None]]
+Prepare = Callable[[Settings, RunOnThread], Awaitable[None]]
 
 
-async def prepare_nothing(settings: Settings) -> None:
+async def prepare_nothing(settings: Settings, run: RunOnThread) -> None:
     """For models that load as they are."""
 
 
@@ -37,7 +37,8 @@ def go_on(models: Sequence[LoadedModel]) -> None:
 class Service:
     """The parts of one service, wired. It runs once: `start`, then `close`.
 
-    ``prepare`` comes before the models; ``when_loaded`` is told of them before the service is ready.
+    ``prepare`` comes before the models, and is given `Engine.run`; ``when_loaded`` is told of them before the service
+    is ready.
     """
 
     def __init__(
@@ -67,14 +68,19 @@ class Service:
         loaded: list[LoadedModel] = []
         try:
             async with asyncio.TaskGroup() as warming:
-                await self._prepare(self.settings)
+                await self._prepare(self.settings, self.engine.run)
                 for source in self.settings.models:
                     model = await self.engine.load(source, device=self.settings.device)
                     loaded.append(model)
                     warming.create_task(self._warm_up(model), name=f"warming {model.name}")
         except ExceptionGroup as errors:
-            await self.engine.settle(_SETTLING_S)
-            self.lifecycle.failed(errors.exceptions[0])
+            failure = errors.exceptions[0]
+            try:
+                await self.engine.settle(_SETTLING_S)
+            except asyncio.CancelledError:  # told to leave meanwhile
+                _log.error("a model could not be loaded", extra={"reason": str(failure)})
+                raise
+            self.lifecycle.failed(failure)
         else:
             sharing: list[Batcher] = []
             for model in loaded:

@@ -381,6 +381,21 @@ async def test_what_has_no_place_yet_is_waited_for_as_well():
             assert batcher._room.locked()
 
 
+async def test_who_has_a_place_does_not_wait_for_those_without():
+    fake = FakePredictor()
+    async with batching(fake, BatchLimits(pictures=1, pixels=10**9)) as batcher:
+        batcher._pace.measured(2.0)
+        batcher._room = asyncio.Semaphore(1)
+        now = asyncio.get_running_loop().time()
+        async with batcher.place(now + 5):
+            outside = [asyncio.create_task(batcher.place(now + 60).__aenter__()) for _ in range(9)]
+            await until(lambda: batcher.pending == 9)
+            await ask(batcher, deadline_s=5)  # the device is idle, and they come after this one
+            for task in outside:
+                task.cancel()
+            await asyncio.gather(*outside, return_exceptions=True)
+
+
 async def test_who_has_gone_is_not_waited_for():
     fake = FakePredictor()
     async with batching(fake, BatchLimits(pictures=1, pixels=10**9)) as batcher:

@@ -1,5 +1,6 @@
 import asyncio
 import threading
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -95,6 +96,32 @@ async def test_faults_reach_the_caller_and_the_thread_lives_on():
         await predict(engine)
     fake.fault = lambda pixels: None
     assert await predict(engine) == 1
+    engine.stop(5)
+
+
+async def test_an_iterator_that_ends_too_early_is_a_fault_like_others():
+    fake = FakePredictor()
+    engine = started(fake)
+    await load(engine)
+    fake.fault = lambda pixels: next(iter(()))
+    with pytest.raises(RuntimeError) as caught:
+        async with asyncio.timeout(PATIENCE_S):
+            await predict(engine)
+    assert isinstance(caught.value.__cause__, StopIteration)
+    fake.fault = lambda pixels: None
+    assert await predict(engine) == 1
+    engine.stop(5)
+
+
+async def test_an_idle_thread_keeps_no_picture():
+    fake = FakePredictor()
+    engine = started(fake)
+    await load(engine)
+    pixels = np.zeros((WIDE.height, WIDE.width, 3), dtype=np.uint8)
+    kept = weakref.ref(pixels)
+    await engine.predict("general", [pixels], [PLACEMENT], [Selection()])
+    del pixels
+    await until(lambda: kept() is None)
     engine.stop(5)
 
 

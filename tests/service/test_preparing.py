@@ -40,12 +40,12 @@ async def test_what_is_missing_is_converted_once(
     (strange / "__init__.py").write_text("raise ImportError('what lies in the current directory is not ours')")
     monkeypatch.chdir(strange.parent)
     with caplog.at_level(logging.INFO):
-        await prepare_models(settings)
+        await prepare_models(settings, asyncio.to_thread)
         assert caplog.messages == ["converting networks, once", "networks converted"]
         [place] = settings.cache_dir.iterdir()
         assert json.loads((place / "facts.json").read_text())["strides"] == [32, 32, 64]
         caplog.clear()
-        await prepare_models(settings)
+        await prepare_models(settings, asyncio.to_thread)
     assert not caplog.messages
 
 
@@ -54,7 +54,7 @@ async def test_where_that_fails_loading_is_left_to_do_it(
     settings: Settings, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, interpreter: str | None
 ):
     monkeypatch.setattr(preparing.sys, "executable", interpreter)
-    await prepare_models(settings)
+    await prepare_models(settings, asyncio.to_thread)
     assert caplog.messages == ["networks were not converted in another process; this one does it"]
 
 
@@ -65,7 +65,7 @@ async def test_a_service_that_is_told_to_leave_leaves_no_process_behind(
     slow.write_text(f"#!/bin/sh\necho $$ > {tmp_path}/pid\nexec sleep 60\n")
     slow.chmod(0o755)
     monkeypatch.setattr(preparing.sys, "executable", str(slow))
-    task = asyncio.create_task(prepare_models(settings))
+    task = asyncio.create_task(prepare_models(settings, asyncio.to_thread))
     pid = await asyncio.to_thread(_number_in, tmp_path / "pid")
     task.cancel()
     with pytest.raises(asyncio.CancelledError):

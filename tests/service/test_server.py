@@ -286,6 +286,36 @@ def test_a_lost_device_does_not_wait_for_an_upload():
             assert started.wait(PATIENCE_S) == 2
 
 
+def test_a_device_that_is_lost_in_the_grace_ends_the_process_at_once():
+    with process("-c", _LOSE_THE_DEVICE, drain_grace_s="60") as started:
+        url = address(started)
+        started.send_signal(signal.SIGTERM)
+        until_now(lambda: httpx.get(f"{url}/readyz", timeout=PATIENCE_S).status_code == 503)
+        assert httpx.post(f"{url}/propose", content=picture(), timeout=PATIENCE_S).status_code == 503
+        assert started.wait(PATIENCE_S) == 2
+
+
+_SLOW_TO_PREPARE = SERVE_FAKE.replace(
+    "serve(read_settings",
+    """
+import time
+from service import server
+async def slowly(settings, run):
+    await run(lambda: (print("preparing", flush=True), time.sleep(60)))
+server.prepare_nothing = slowly
+serve(read_settings""",
+    1,
+)
+
+
+def test_who_waits_for_a_driver_while_it_prepares_waits_no_longer_once_told_to_leave():
+    with process("-c", _SLOW_TO_PREPARE) as started:
+        assert started.stdout is not None
+        assert any(line == "preparing\n" for line in started.stdout)
+        started.send_signal(signal.SIGTERM)
+        assert started.wait(PATIENCE_S) == 0
+
+
 @pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="a machine without IPv6 beside IPv4")
 def test_all_ipv6_addresses_are_all_of_ipv4_too():
     with listen("::", 0) as listener:
