@@ -102,11 +102,7 @@ class Batcher:
     @property
     def pending(self) -> int:
         """How many pictures wait that someone waits for, outside as well."""
-        return self._decoded + self._outside
-
-    @property
-    def _decoded(self) -> int:
-        return sum(not entry.future.done() for entry in self._waiting)
+        return sum(not entry.future.done() for entry in self._waiting) + self._outside
 
     @asynccontextmanager
     async def place(self, deadline: float) -> AsyncIterator[None]:
@@ -146,7 +142,7 @@ class Batcher:
     def _check_in_time(self, deadline: float, *, outside: int) -> None:
         """``outside``: how many of those without a place come before the one that asks."""
         self._waiting = _alive(self._waiting)
-        if before := self._decoded + outside:
+        if before := len(self._waiting) + outside:
             refuse_in_vain(self._seconds_until_done(before + 1), deadline)
 
     def _seconds_until_done(self, pictures: int) -> float:

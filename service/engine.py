@@ -188,10 +188,11 @@ class Engine:
         return LoadedModel.of(source.name, predictor)
 
     async def run(self, work: Callable[[], T]) -> T:
-        """Do something else on the first thread that may take its time; while it does, the engine is `running`.
+        """Do something else on the first thread, for which a process that is told to leave need not wait (`running`).
 
         Raises:
             EngineFailed: the thread is gone.
+            Exception: whatever the work failed with.
         """
         return await self._run(self._lanes[0], work)
 

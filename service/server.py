@@ -126,7 +126,8 @@ class GracefulServer(uvicorn.Server):
     async def on_tick(self, counter: int) -> bool:
         """As uvicorn's; also ends a process whose models could not be loaded, or whose device is lost.
 
-        Whoever started it starts it again: not all do for a probe that fails (Docker does not).
+        Whoever started it starts it again: not all do for a probe that fails (Docker does not). In the grace, too: it
+        could only be spent on answering 503.
         """
         if self._lifecycle.phase in (Phase.READY, Phase.LEAVING) and not self._engine.alive:
             self._lifecycle.failed(EngineFailed("the device is lost; only a new process can go on"))

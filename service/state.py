@@ -7,6 +7,7 @@ from typing import Annotated, TypedDict
 
 from fastapi import Depends, Request
 
+from model.errors import ModelError
 from service.admission import Admission
 from service.batching import Batcher, BatchLimits
 from service.engine import Engine, LoadedModel, LoadPredictor, RunOnThread
@@ -74,13 +75,7 @@ class Service:
                     loaded.append(model)
                     warming.create_task(self._warm_up(model), name=f"warming {model.name}")
         except ExceptionGroup as errors:
-            failure = errors.exceptions[0]
-            try:
-                await self.engine.settle(_SETTLING_S)
-            except asyncio.CancelledError:  # told to leave meanwhile
-                _log.error("a model could not be loaded", extra={"reason": str(failure)})
-                raise
-            self.lifecycle.failed(failure)
+            await self._fail(errors.exceptions[0])
         else:
             sharing: list[Batcher] = []
             for model in loaded:
@@ -90,6 +85,19 @@ class Service:
             self._when_loaded(loaded)
             self.lifecycle.loaded()
             _log.info("ready")
+
+    async def _fail(self, failure: Exception) -> None:
+        """Keep it for whoever runs the process; one that is told to leave meanwhile only logs it."""
+        task = asyncio.current_task()
+        try:
+            if task is not None and task.cancelling():  # a group of tasks that was ending anyway has kept it back
+                raise asyncio.CancelledError
+            await self.engine.settle(_SETTLING_S)
+        except asyncio.CancelledError:
+            unexpected = None if isinstance(failure, ModelError) else failure
+            _log.error("the models could not be made ready", exc_info=unexpected, extra={"reason": str(failure)})
+            raise
+        self.lifecycle.failed(failure)
 
     async def _warm_up(self, model: LoadedModel) -> None:
         await self.engine.warm_up(model.name, self._limits(model).largest_batch(model.input_rule))

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from model.errors import CheckpointError, DeviceError, DeviceLost, DeviceOutOfMemory
-from model.structures import Placement, Selection
+from model.structures import PixelArray, Placement, Selection
 from service.engine import Engine
 from service.errors import EngineFailed
 from service.settings import ModelSource
@@ -87,27 +87,21 @@ async def test_a_full_batch_that_does_not_fit_ends_nothing():
     engine.stop(5)
 
 
-async def test_faults_reach_the_caller_and_the_thread_lives_on():
+@pytest.mark.parametrize(
+    ("fault", "told", "words"),
+    [(ValueError("bad"), ValueError, "bad"), (StopIteration(), RuntimeError, "an iterator ended too early")],
+)
+async def test_faults_reach_the_caller_and_the_thread_lives_on(fault: Exception, told: type[Exception], words: str):
+    def fail(pixels: PixelArray) -> None:
+        raise fault
+
     fake = FakePredictor()
     engine = started(fake)
     await load(engine)
-    fake.fault = lambda pixels: (_ for _ in ()).throw(ValueError("bad"))
-    with pytest.raises(ValueError, match="bad"):
-        await predict(engine)
-    fake.fault = lambda pixels: None
-    assert await predict(engine) == 1
-    engine.stop(5)
-
-
-async def test_an_iterator_that_ends_too_early_is_a_fault_like_others():
-    fake = FakePredictor()
-    engine = started(fake)
-    await load(engine)
-    fake.fault = lambda pixels: next(iter(()))
-    with pytest.raises(RuntimeError) as caught:
+    fake.fault = fail
+    with pytest.raises(told, match=words):
         async with asyncio.timeout(PATIENCE_S):
             await predict(engine)
-    assert isinstance(caught.value.__cause__, StopIteration)
     fake.fault = lambda pixels: None
     assert await predict(engine) == 1
     engine.stop(5)

@@ -290,28 +290,27 @@ def test_a_device_that_is_lost_in_the_grace_ends_the_process_at_once():
     with process("-c", _LOSE_THE_DEVICE, drain_grace_s="60") as started:
         url = address(started)
         started.send_signal(signal.SIGTERM)
-        until_now(lambda: httpx.get(f"{url}/readyz", timeout=PATIENCE_S).status_code == 503)
+        until_now(lambda: status(f"{url}/readyz") == 503)
         assert httpx.post(f"{url}/propose", content=picture(), timeout=PATIENCE_S).status_code == 503
         assert started.wait(PATIENCE_S) == 2
 
 
-_SLOW_TO_PREPARE = SERVE_FAKE.replace(
-    "serve(read_settings",
-    """
+_SLOW_DRIVER = """
 import time
-from service import server
-async def slowly(settings, run):
-    await run(lambda: (print("preparing", flush=True), time.sleep(60)))
-server.prepare_nothing = slowly
-serve(read_settings""",
-    1,
-)
+from service import preparing
+from service.logs import configure_logging
+from service.server import serve
+from service.settings import read_settings
+configure_logging("info")
+preparing.unprepared = lambda paths, **chosen: (print("asked", flush=True), time.sleep(60))
+serve(read_settings(port=0))
+"""
 
 
-def test_who_waits_for_a_driver_while_it_prepares_waits_no_longer_once_told_to_leave():
-    with process("-c", _SLOW_TO_PREPARE) as started:
+def test_who_waits_for_a_driver_before_anything_is_loaded_waits_no_longer_once_told_to_leave():
+    with process("-c", _SLOW_DRIVER) as started:
         assert started.stdout is not None
-        assert any(line == "preparing\n" for line in started.stdout)
+        assert "asked\n" in [next(started.stdout) for _ in range(2)]
         started.send_signal(signal.SIGTERM)
         assert started.wait(PATIENCE_S) == 0
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from model.errors import CheckpointError
+from service import state
 from service.engine import LoadedModel, RunOnThread
 from service.lifecycle import Phase
 from service.settings import Settings
@@ -53,30 +54,54 @@ async def test_where_a_model_fails_nobody_is_told_that_all_are_loaded():
     assert str(service.lifecycle.failure) == "no such model"
 
 
-async def test_why_a_model_failed_is_told_even_if_the_service_is_told_to_leave_before_another_is_warm(
-    caplog: pytest.LogCaptureFixture,
-):
-    first = FakePredictor(lanes=2)
+def second_is_damaged(first: FakePredictor) -> Service:
+    """Its second model cannot be loaded, while the first may still be warming up."""
     first.keeps_its_thread = False
-    warm = threading.Event()
-    first.warm_up = lambda batch_sizes: warm.wait(PATIENCE_S)
-    loaded: list[str] = []
+    predictors = iter([first])
 
     def load(path: Path, device: str) -> FakePredictor:
-        loaded.append(path.stem)
-        if len(loaded) > 1:
-            raise CheckpointError("the second is damaged")
-        return first
+        for predictor in predictors:
+            return predictor
+        raise CheckpointError("the second is damaged")
 
-    service = Service(Settings(models="general,face"), load)
+    return Service(Settings(models="general,face"), load)
+
+
+async def test_why_a_model_failed_is_told_if_the_service_leaves_before_another_is_warm(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(state, "_ENGINE_PATIENCE_S", 0)
+    first, warming, warm = FakePredictor(lanes=2), threading.Event(), threading.Event()
+    first.warm_up = lambda batch_sizes: (warming.set(), warm.wait(PATIENCE_S))
+    service = second_is_damaged(first)
+    try:
+        service.start()
+        await until(warming.is_set)
+        await until(lambda: service.engine._lanes[1]._jobs.qsize() == 1)  # by which settling waits for it
+        await service.close()
+    finally:
+        warm.set()
+    assert [record.reason for record in caplog.records] == ["the second is damaged"]
+    assert service.lifecycle.phase is Phase.DRAINING
+
+
+async def test_it_is_told_too_if_the_service_leaves_while_the_failure_is_passed_on(caplog: pytest.LogCaptureFixture):
+    service = second_is_damaged(FakePredictor(lanes=2))
+    ending, go_on = asyncio.Event(), asyncio.Event()
+
+    async def end_slowly(model: LoadedModel) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ending.set()
+            await go_on.wait()
+
+    service._warm_up = end_slowly
     service.start()
-    await until(lambda: len(loaded) == 2)
-    await until(lambda: not service.engine._lanes[0].waiting)
-    await asyncio.sleep(0.05)  # the loading is told of it, and waits for the first to be warm
-    service.lifecycle.drain()
+    await ending.wait()
     closing = asyncio.create_task(service.close())
-    await until(lambda: bool(caplog.records))
-    warm.set()
+    await asyncio.sleep(0)  # it has told the loading to end
+    go_on.set()
     await closing
     assert [record.reason for record in caplog.records] == ["the second is damaged"]
     assert service.lifecycle.phase is Phase.DRAINING
