@@ -98,7 +98,7 @@ async def test_it_is_told_too_if_the_service_leaves_while_the_failure_is_passed_
 
     service._warm_up = end_slowly
     service.start()
-    await ending.wait()
+    await until(ending.is_set)
     closing = asyncio.create_task(service.close())
     await asyncio.sleep(0)  # it has told the loading to end
     go_on.set()
