@@ -13,7 +13,7 @@ from service.batching import Batcher, BatchLimits, Inference
 from service.engine import Engine
 from service.errors import DeadlineExceeded, DeviceMemoryExceeded, Draining, EngineFailed, InternalError, Overloaded
 from service.settings import ModelSource
-from tests.service.fakes import TALL, WIDE, FakePredictor, picture, running, size_of, until
+from tests.service.fakes import PATIENCE_S, TALL, WIDE, FakePredictor, picture, running, size_of, until
 
 pytestmark = pytest.mark.anyio
 
@@ -361,39 +361,37 @@ async def test_who_has_gone_from_another_model_is_not_waited_for():
         await asyncio.gather(first, mine, last)
 
 
+@asynccontextmanager
+async def full(batcher: Batcher, outside: int) -> AsyncIterator[None]:
+    """Its only place is taken, and so many wait for it; a picture takes two seconds, as far as it knows."""
+    batcher._pace.measured(2.0)
+    batcher._room = asyncio.Semaphore(1)
+    deadline = asyncio.get_running_loop().time() + 60
+    async with batcher.place(deadline):
+        waiting = [asyncio.create_task(batcher.place(deadline).__aenter__()) for _ in range(outside)]
+        await until(lambda: batcher.pending == outside)
+        yield
+        for task in waiting:
+            task.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+
+
 async def test_what_has_no_place_yet_is_waited_for_as_well():
-    fake = FakePredictor()
-    async with batching(fake, BatchLimits(pictures=1, pixels=10**9)) as batcher:
-        batcher._pace.measured(2.0)
-        batcher._room = asyncio.Semaphore(1)
+    async with batching(FakePredictor(), BatchLimits(pictures=1, pixels=10**9)) as batcher:
         now = asyncio.get_running_loop().time()
-        async with batcher.place(now + 60):
-            outside = asyncio.create_task(batcher.place(now + 60).__aenter__())
-            await until(lambda: batcher.pending == 1)
+        async with full(batcher, outside=1):
             with pytest.raises(Overloaded) as caught:
-                async with batcher.place(now + 3):
+                async with asyncio.timeout(PATIENCE_S), batcher.place(now + 3):
                     pass
             assert caught.value.retry_after == 4
-            outside.cancel()
-            await asyncio.gather(outside, return_exceptions=True)
-            assert batcher.pending == 0
+        assert batcher.pending == 0
         async with batcher.place(now + 60):
             assert batcher._room.locked()
 
 
 async def test_who_has_a_place_does_not_wait_for_those_without():
-    fake = FakePredictor()
-    async with batching(fake, BatchLimits(pictures=1, pixels=10**9)) as batcher:
-        batcher._pace.measured(2.0)
-        batcher._room = asyncio.Semaphore(1)
-        now = asyncio.get_running_loop().time()
-        async with batcher.place(now + 5):
-            outside = [asyncio.create_task(batcher.place(now + 60).__aenter__()) for _ in range(9)]
-            await until(lambda: batcher.pending == 9)
-            await ask(batcher, deadline_s=5)  # the device is idle, and they come after this one
-            for task in outside:
-                task.cancel()
-            await asyncio.gather(*outside, return_exceptions=True)
+    async with batching(FakePredictor(), BatchLimits(pictures=1, pixels=10**9)) as batcher, full(batcher, outside=9):
+        await ask(batcher, deadline_s=5)  # the device is idle, and they come after this one
 
 
 async def test_who_has_gone_is_not_waited_for():
