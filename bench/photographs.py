@@ -31,8 +31,8 @@ def photograph(width: int, height: int, *, seed: int = 0) -> Image.Image:
     return sheet
 
 
-def jpeg(picture: Image.Image) -> bytes:
+def jpeg(picture: Image.Image, *, progressive: bool = False) -> bytes:
     """The picture as a JPEG."""
     buffer = io.BytesIO()
-    picture.save(buffer, "JPEG", quality=_QUALITY)
+    picture.save(buffer, "JPEG", quality=_QUALITY, progressive=progressive)
     return buffer.getvalue()

@@ -22,12 +22,12 @@ MIXED: Sizes = (
 SETS: dict[str, Sizes] = {"640x480": VGA, "mixed": MIXED}
 
 
-def write_pictures(sizes: Sizes, folder: Path) -> list[Path]:
+def write_pictures(sizes: Sizes, folder: Path, *, progressive: bool = False) -> list[Path]:
     """Photographs of these sizes, each another one, in order of their names."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"{number:02d}-{width}x{height}.jpg" for number, (width, height) in enumerate(sizes)]
     for number, (path, size) in enumerate(zip(paths, sizes, strict=True)):
-        path.write_bytes(jpeg(photograph(*size, seed=number)))
+        path.write_bytes(jpeg(photograph(*size, seed=number), progressive=progressive))
     return paths
 
 

@@ -28,6 +28,7 @@ from PIL import (
 from model.errors import TooManyPixels, UndecodablePicture, UnsupportedFormat
 from model.imaging.colours import to_rgb
 from model.imaging.containers.formats import read_container
+from model.imaging.containers.progressive import without_detail
 from model.structures import ImageSize, Part
 
 # We hold pictures against our own, settable limit before decoding; Pillow's fixed one would warn or raise elsewhere.
@@ -78,6 +79,8 @@ _SIGNATURES = (
     (b"II+\x00", "TIFF"),  # BigTIFF
     (b"MM\x00+", "TIFF"),
 )
+
+_SCALE_OF_MEANS = 8  # Pillow's coarsest: a pixel for each block of a JPEG
 
 _BMP_RUN_LENGTHS = (1, 2)  # of 8 and of 4 bits
 _LARGEST_RUN_LENGTH = 4_000_000  # pixels: Pillow unpacks them in Python, in a second or two
@@ -171,12 +174,20 @@ class Picture:
         if kind == "BMP":
             return _whole(_from_bmp(image))
         if kind == "JPEG":
-            width, height = at_least.width, at_least.height
-            drafted = image.draft(image.mode, (height, width) if self.header.is_sideways else (width, height))
-            if drafted is not None:
-                part = _upright_part(drafted[1], ImageSize(*image.size), orientation)
-                return ScaledPicture(_upright(to_rgb(image), orientation), part)
+            image, part = self._draft_jpeg(image, at_least)
+            return ScaledPicture(_upright(to_rgb(image), orientation), part)
         return _whole(_upright(to_rgb(image), orientation))
+
+    def _draft_jpeg(self, image: ImageFile.ImageFile, at_least: ImageSize) -> tuple[ImageFile.ImageFile, Part]:
+        width, height = at_least.width, at_least.height
+        stored_at_least = (height, width) if self.header.is_sideways else (width, height)
+        drafted = image.draft(image.mode, stored_at_least)
+        if drafted is None:
+            return image, (0, 0, self.header.size.width, self.header.size.height)
+        if image.decoderconfig[0] == _SCALE_OF_MEANS and image.info.get("progressive"):
+            image = JpegImagePlugin.JpegImageFile(io.BytesIO(without_detail(self._container.essentials)))
+            image.draft(image.mode, stored_at_least)
+        return image, _upright_part(drafted[1], ImageSize(*image.size), self.header.exif_orientation)
 
 
 def sniff(data: bytes) -> str:

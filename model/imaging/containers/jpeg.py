@@ -9,7 +9,7 @@ from model.imaging.containers.exif import PREFIX, read_orientation
 from model.structures import ImageSize
 
 _MOST_SCANS = 50  # a progressive JPEG has about ten; each costs a pass over all of the picture
-_SCAN, _END, _EXIF = 0xDA, 0xD9, 0xE1
+SCAN, _END, _EXIF = 0xDA, 0xD9, 0xE1
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _TABLES = frozenset({0xC4, 0xCC, 0xDB, 0xDD})  # Huffman, arithmetic, quantisation, restart interval
 # What decides on the colours, and the bytes without which Pillow would fail on it rather than pass it over.
@@ -21,17 +21,17 @@ _MARKER = re.compile(rb"\xff([^\x00\x01\xd0-\xd8\xff])")
 def read_jpeg(data: bytes) -> Container:
     """The first picture of a JPEG; a multi-picture file (MPO) has further ones behind its end."""
     kept, size, exif, scans = [data[:2]], None, b"", 0
-    for marker, segment in bounded(_segments(data), "segments"):
+    for marker, segment in bounded(segments(data), "segments"):
         if marker in _FRAMES:
             if size is not None:
                 raise ValueError("it has two frame headers")
             height, width = struct.unpack_from(">HH", segment, 5)
             size = ImageSize(width, height)
-        elif marker == _SCAN:
+        elif marker == SCAN:
             scans += 1
         elif marker == _EXIF and segment[4:10] == PREFIX:
             exif = exif or segment[4:]
-        if marker in _TABLES | _FRAMES | {_SCAN, _END} or _decides_on_colours(segment):
+        if marker in _TABLES | _FRAMES | {SCAN, _END} or _decides_on_colours(segment):
             kept.append(segment)
     if size is None:
         raise ValueError("it has no frame header")
@@ -40,7 +40,7 @@ def read_jpeg(data: bytes) -> Container:
     return Container(size, b"".join(kept), read_orientation(exif))
 
 
-def _segments(data: bytes) -> Iterator[tuple[int, bytes]]:
+def segments(data: bytes) -> Iterator[tuple[int, bytes]]:
     """Each marker with its segment, a scan's with its compressed data, as far as the first end of picture."""
     position = 2
     while found := _MARKER.search(data, position):
@@ -54,7 +54,7 @@ def _segments(data: bytes) -> Iterator[tuple[int, bytes]]:
         if length < 2:
             raise ValueError(f"segment 0x{marker:02X} has no length")
         position += length
-        if marker == _SCAN:
+        if marker == SCAN:
             following = _MARKER.search(data, position)
             position = following.start() if following else len(data)
         yield marker, data[start:position]
