@@ -15,7 +15,11 @@ _NETWORK = "mobilenet"
 # Progressive files are what many programs write for the web; a camera does not.
 _FRAME, _PHOTOGRAPH, _PROGRESSIVE = "640x480", "4000x3000", "4000x3000, progressive"
 # Four of each: other photographs have other detail.
-_SETS: dict[str, Sizes] = {_FRAME: ((640, 480),) * 4} | dict.fromkeys((_PHOTOGRAPH, _PROGRESSIVE), ((4000, 3000),) * 4)
+_SETS: dict[str, Sizes] = {
+    _FRAME: ((640, 480),) * 4,
+    _PHOTOGRAPH: ((4000, 3000),) * 4,
+    _PROGRESSIVE: ((4000, 3000),) * 4,
+}
 _ROUNDS = 20
 _METHOD = (
     "JPEG to RGB as the service decodes it, at the smallest sufficient DCT scale, one thread, not yet laid on the "

@@ -28,7 +28,7 @@ def focused(content: Content, *, boxes: int, height: float, others: int) -> dict
     small = Counter(
         box["image_id"]
         for box in content["annotations"]
-        if not box.get("iscrowd") and box["bbox"][3] < height * sides.get(box["image_id"], 0)
+        if not (box.get("iscrowd") or box.get("ignore")) and box["bbox"][3] < height * sides.get(box["image_id"], 0)
     )
     rest = [number for number in sides if small[number] < boxes]
     kept = sides.keys() - set(rest) | set(rest[::others])
@@ -74,6 +74,9 @@ def _read(path: Path) -> dict[str, Any]:
         content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         sys.exit(f"focus_small.py: {path}: {error}")
+    for name in ("images", "annotations"):
+        if not isinstance(content, dict) or not isinstance(content.get(name), list):
+            sys.exit(f"focus_small.py: {path}: not a COCO instances file ({name!r} is no list)")
     return content
 
 

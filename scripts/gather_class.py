@@ -12,6 +12,7 @@ are linked. So were the photographs put together that pedestrian and face were l
 
 import argparse
 import json
+import math
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
@@ -37,7 +38,7 @@ def gathered(
     ours = _class_id(base, name)
     absent = _boxes_of(other, without or name)
     boxes = [] if without and not _knows(other, name) else _boxes_of(other, name)
-    shown = {box["image_id"] for box in boxes if not box.get("iscrowd")}
+    shown = {box["image_id"] for box in boxes if not (box.get("iscrowd") or box.get("ignore"))}
     empty = {picture["id"] for picture in other["images"]} - {box["image_id"] for box in (*absent, *boxes)}
     patterns = dict.fromkeys(empty, background) | dict.fromkeys(shown, only)
     pictures = [
@@ -48,8 +49,7 @@ def gathered(
         and fnmatchcase(picture["file_name"], patterns[picture["id"]])
     ]
     images, annotations = list(base["images"]), list(base["annotations"])
-    first_image = 1 + max((image["id"] for image in images), default=0)
-    first_box = 1 + max((box["id"] for box in annotations), default=0)
+    first_image, first_box = _first_free(images), _first_free(annotations)
     numbers = {picture["id"]: first_image + i for i, picture in enumerate(pictures)}
     images += [{**picture, "id": numbers[picture["id"]]} for picture in pictures]
     added = [box for box in boxes if box["image_id"] in numbers]
@@ -109,9 +109,17 @@ def _write(out: Path, splits: Mapping[str, Content], pictures: Mapping[str, Path
         link.symlink_to((folder / "images" / name).resolve())
 
 
+def _first_free(records: Sequence[Content]) -> int:
+    """A number above all ids; those that are no numbers cannot be met, and boxes may do without."""
+    ids = (record.get("id") for record in records)
+    return 1 + max(
+        (int(number) for number in ids if isinstance(number, int | float) and math.isfinite(number)), default=0
+    )
+
+
 def _boxes_of(content: Content, name: str) -> list[dict[str, Any]]:
     number = _class_id(content, name)
-    return [box for box in content["annotations"] if box["category_id"] == number]
+    return [box for box in content["annotations"] if box.get("category_id") == number]
 
 
 def _knows(content: Content, name: str) -> bool:

@@ -14,6 +14,7 @@ from model.training.faults import Fault, FaultKind
 from model.training.records import PictureRecord, Records
 from model.training.splits import TRAINED_ON, parse_split, picture_folder, split_file, split_files
 
+_OFTEN_WITHOUT_BOXES = "test"  # a split that no training reads
 _SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
 
 
@@ -42,7 +43,10 @@ def check_data(
     files = split_files(path)
     faults: list[Fault] = []
     splits = _Splits(
-        {name: parse_split(file, images, faults.append) for name, file in files.items()},
+        {
+            name: parse_split(file, images, faults.append, boxes_wanted=name != _OFTEN_WITHOUT_BOXES)
+            for name, file in files.items()
+        },
         frozenset(picture_folder(file, images) for file in files.values()),
     )
     facts = inspect_pictures((p.path for p in splits.pictures()), workers=workers, progress=progress)
@@ -63,7 +67,7 @@ def _split_faults(path: Path, files: Mapping[str, Path], splits: _Splits) -> Ite
         if len(absent) < len(wanted):  # with neither of them it is a set to measure on
             yield from (Fault(FaultKind.NO_SPLIT, file, "", "is not there") for file in absent)
     for name, file in files.items():
-        if name == "test":  # which no training reads, and which is often without annotations
+        if name == _OFTEN_WITHOUT_BOXES:
             continue
         pictures = splits.records[name].pictures
         if not pictures:

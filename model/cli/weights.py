@@ -152,7 +152,7 @@ def run_release(arguments: argparse.Namespace) -> int:
         metrics = with_integers(metrics, place, _figures_of_integers(integers, pictures, coverage, calibration))
     except (MissingExtra, DataError) as error:
         print(f"not for int8: {error}", file=sys.stderr)  # noqa: T201 - a command's answer
-    metrics[f"{place}, the same network before training"] = _measure_untrained(halved, pictures, device)
+    metrics[f"{place}, the same network with random weights"] = _measure_untrained(halved, pictures, device)
     provenance = {**trained.provenance, **about, "released_by": command_line()}
     shipped = replace(halved, metrics=metrics, provenance=provenance, calibration=calibration)
     digest = save_checkpoint(shipped, arguments.out)

@@ -55,7 +55,8 @@ class Candidates:
             centres=centres,
             levels=tuple(len(level.boxes) for level in scored.anchors),
             at_place=tuple(_at_place(level) for level in scored.anchors),
-            competing=(centres < batch.contents[:, None, :]).all(dim=-1),
+            # As in service the first column and row of the finest level always do, however slim a picture is.
+            competing=((centres < batch.contents[:, None, :]) | (centres <= centres[0])).all(dim=-1),
             contents=batch.contents,
         )
 

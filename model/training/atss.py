@@ -17,8 +17,9 @@ class AdaptiveMatcher:
     """For each box, of the anchors at the ``nearest`` places of each level: those whose IoU reaches mean + deviation.
 
     Of these the ones whose place lies in the box. One addition to the paper, which matters where objects are smaller
-    than a stride: the best anchor of a box is always foreground, and that box's. All others are background, but for
-    those with ``ignore_share`` of their area in a region to ignore.
+    than a stride: the best anchor of a box is always foreground, and that box's, but for one that is another box's best
+    as well, and covers that better. All others are background, but for those with ``ignore_share`` of their area in a
+    region to ignore.
     """
 
     nearest: int = 9  # the paper's k, section 4.4.1: results hardly depend on it from 7 to 17

@@ -14,16 +14,21 @@ from model.training.records import LONGEST_SIDE, BoxRecord, PictureRecord, Recor
 Key = int | float | str  # tables write 7 as 7.0, which is the same key
 
 
-def parse_coco(path: Path, images: Path, report: Report) -> Records:
+# COCO's own mark of a crowd, and what Detectron and mmdetection leave out: either way nobody says what is there.
+_TO_IGNORE = ("iscrowd", "ignore")
+
+
+def parse_coco(path: Path, images: Path, report: Report, *, boxes_wanted: bool = True) -> Records:
     """The records of a COCO instances file, in its order, pictures without boxes included.
 
-    ``images`` is the folder of the pictures. ``iscrowd`` boxes are regions to ignore. Every fault goes to ``report``
-    with the file and the record; where that returns, the record is left out and reading goes on.
+    ``images`` is the folder of the pictures. Boxes marked ``iscrowd`` or ``ignore`` are regions to ignore. Every fault
+    goes to ``report`` with the file and the record; where that returns, the record is left out and reading goes on. A
+    list of pictures alone is a fault only where ``boxes_wanted``.
     """
-    content = attempt(report, _load, path)
+    content = attempt(report, _load, path, boxes_wanted=boxes_wanted)
     if content is None:
         return Records()
-    reader = _Reader(path, report, _categories(content))
+    reader = _Reader(path, report, _categories(content, path, report))
     for i, record in enumerate(content["images"]):
         attempt(report, reader.add_image, f"images[{i}]", record, images)
     for i, record in enumerate(content["annotations"]):
@@ -65,7 +70,7 @@ class _Reader:
         if key not in self.images:
             raise self._fault(FaultKind.UNKNOWN_IMAGE, where, f"image_id {key!r} is in no record of images")
         corners = self._corners(where, record)
-        box = BoxRecord(where, corners, self._is_crowd(where, record), self._category(where, record))
+        box = BoxRecord(where, corners, self._is_ignored(where, record), self._category(where, record))
         self.images[key].boxes.append(box)
 
     def records(self) -> Records:
@@ -107,14 +112,13 @@ class _Reader:
             raise self._fault(FaultKind.NON_FINITE_BOX, where, f"bbox {_shown(box)} is not finite")
         return x, y, x + width, y + height
 
-    def _is_crowd(self, where: str, record: dict[str, Any]) -> bool:
+    def _is_ignored(self, where: str, record: dict[str, Any]) -> bool:
         """Anything else than 0 or 1 would be a guess, and a box to ignore is a label lost."""
-        value = record.get("iscrowd")
-        if value is None:
-            return False
-        if not isinstance(value, int | float) or value not in (0, 1):
-            raise self._fault(FaultKind.BAD_RECORD, where, f"iscrowd must be 0 or 1, not {_shown(value)}")
-        return bool(value)
+        marks = {name: record[name] for name in _TO_IGNORE if record.get(name) is not None}
+        for name, value in marks.items():
+            if not isinstance(value, int | float) or value not in (0, 1):
+                raise self._fault(FaultKind.BAD_RECORD, where, f"{name} must be 0 or 1, not {_shown(value)}")
+        return any(marks.values())
 
     def _category(self, where: str, record: dict[str, Any]) -> str | None:
         """The category's name. Class-agnostic training needs none, so an unknown one costs no box."""
@@ -136,7 +140,7 @@ class _Reader:
         return RecordError(Fault(kind, self.path, where, detail))
 
 
-def _load(path: Path) -> dict[str, Any]:
+def _load(path: Path, *, boxes_wanted: bool) -> dict[str, Any]:
     try:
         # utf-8-sig: some editors begin a file with a byte order mark, which JSON does not allow
         content = json.loads(path.read_text(encoding="utf-8-sig"))
@@ -146,6 +150,8 @@ def _load(path: Path) -> dict[str, Any]:
         raise _unreadable(path, f"not JSON ({error})") from error
     if not isinstance(content, dict):
         raise _unreadable(path, "not a COCO instances file (the top level is no object)")
+    if not boxes_wanted:
+        content.setdefault("annotations", [])
     for key in ("images", "annotations"):
         if not isinstance(content.get(key), list):
             raise _unreadable(path, f"not a COCO instances file ({key!r} is no list)")
@@ -156,13 +162,21 @@ def _unreadable(path: Path, detail: str) -> RecordError:
     return RecordError(Fault(FaultKind.UNREADABLE_ANNOTATIONS, path, "", detail))
 
 
-def _categories(content: dict[str, Any]) -> dict[Key, str] | None:
+def _categories(content: dict[str, Any], path: Path, report: Report) -> dict[Key, str] | None:
     """The names by id; None where the file has no such list, which a class-agnostic reader does not ask for."""
     records = content.get("categories")
     if not isinstance(records, list):
         return None
-    usable = (r for r in records if isinstance(r, dict) and isinstance(r.get("id"), Key))
-    return {r["id"]: str(r.get("name", r["id"])) for r in usable}
+    names: dict[Key, str] = {}
+    for i, record in enumerate(records):
+        if not isinstance(record, dict) or not isinstance(record.get("id"), Key):
+            continue
+        key = record["id"]
+        name = str(record.get("name", key))
+        if names.setdefault(key, name) != name:
+            detail = f"{name!r} has the id {_shown(key)} of {names[key]!r}, which its boxes are taken for"
+            report(Fault(FaultKind.DUPLICATE_CATEGORY, path, f"categories[{i}]", detail))
+    return names
 
 
 def _shown(value: object) -> str:

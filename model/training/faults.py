@@ -49,6 +49,7 @@ class FaultKind(Enum):
     DUPLICATE_FILE_NAME = ("duplicate-file-name", Severity.WARNING, "picture files that two records name")
     DUPLICATE_PICTURE = ("duplicate-picture", Severity.WARNING, "the same picture under two file names of a split")
     UNKNOWN_CATEGORY = ("unknown-category", Severity.WARNING, "boxes of an unknown category")
+    DUPLICATE_CATEGORY = ("duplicate-category", Severity.WARNING, "categories of one id")
     TURNED_PICTURE = ("exif-turned-picture", Severity.NOTE, "pictures that EXIF turns, annotated as shown")
     NO_BOXES = ("no-boxes", Severity.NOTE, "pictures without boxes (all background)")
     UNNAMED_PICTURE = ("unnamed-picture", Severity.NOTE, "pictures in the folder that no record read here names")

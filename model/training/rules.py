@@ -47,7 +47,7 @@ class Rules:
             raise ConfigError(f"rules: ignore_confident must lie between 0 and 1, not {self.ignore_confident}")
 
 
-# Faster R-CNN, sections 3.1.2 and 3.1.3, to the letter.
+# Faster R-CNN, sections 3.1.2 and 3.1.3; smooth L1 as in the authors' code (`box_loss.py`).
 PAPER_RULES = Rules(matcher=Matcher(straddle=0.0), box_per="places", box_weight=10.0)
 
 # As Lin et al. 2017 changed them for pyramids, and as torchvision and detectron2 train.

@@ -60,10 +60,15 @@ def picture_folder(split: Path, images: Path | None = None) -> Path:
     return voc_root(split) / PICTURES if _is_voc(split) else split.parent / "images"
 
 
-def parse_split(split: Path, images: Path | None, report: Report) -> Records:
-    """The records of a split in either layout; faults go to ``report``."""
-    parse = parse_voc if _is_voc(split) else parse_coco
-    return parse(split, picture_folder(split, images), report)
+def parse_split(split: Path, images: Path | None, report: Report, *, boxes_wanted: bool = True) -> Records:
+    """The records of a split in either layout; faults go to ``report``.
+
+    ``boxes_wanted``: a COCO file that lists pictures alone, as those of its own test splits do, is a fault.
+    """
+    folder = picture_folder(split, images)
+    if _is_voc(split):
+        return parse_voc(split, folder, report)
+    return parse_coco(split, folder, report, boxes_wanted=boxes_wanted)
 
 
 def _is_voc(split: Path) -> bool:

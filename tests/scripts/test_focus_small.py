@@ -70,3 +70,13 @@ def test_what_cannot_be_done_is_one_line(folder: Path, capsys: pytest.CaptureFix
     (folder / "data" / "train.json").unlink()
     with pytest.raises(SystemExit, match=r"data/train\.json: .*No such file"):
         run(folder)
+
+
+@pytest.mark.parametrize("content", ["[]", '{"images": []}'])
+def test_a_file_without_boxes_is_named(folder: Path, content: str, capsys: pytest.CaptureFixture[str]):
+    (folder / "data" / "train.json").write_text(content)
+    with pytest.raises(
+        SystemExit, match=r"train\.json: not a COCO instances file \('(images|annotations)' is no list\)"
+    ):
+        run(folder)
+    assert not (folder / "out").exists()

@@ -135,3 +135,20 @@ def test_a_file_without_what_is_needed_of_it_is_named(split: str, missing: str, 
         run(folders)
     assert ended.value.code == f"gather_class.py: {path}: not a COCO instances file ('{missing}' is no list)"
     assert not (folders / "out").exists()
+
+
+def test_ids_may_be_texts_and_a_box_may_have_no_class(folders: Path):
+    for name in ("base", "more"):
+        file = folders / name / "train.json"
+        content = json.loads(file.read_text())
+        for picture in content["images"]:
+            picture["id"] = f"p{picture['id']}"
+        for box in content["annotations"]:
+            box["image_id"] = f"p{box['image_id']}"
+            del box["id"]
+        content["annotations"].append({"image_id": "p1", "bbox": [0, 0, 8, 8]})
+        file.write_text(json.dumps(content))
+    run(folders, "--only", "*.jpg")
+    one, new = read_annotations(folders / "out", split="train")
+    assert one.boxes.tolist() == [[0, 0, 1, 1], [0, 0, 8, 8]]
+    assert (new.path.name, new.boxes.tolist(), new.ignored.tolist()) == ("new.jpg", [[0, 0, 5, 5]], [[0, 0, 6, 6]])

@@ -227,6 +227,18 @@ def test_a_split_of_which_nothing_can_be_learnt_is_an_error(voc: Path, coco: Pat
     assert not [fault for fault in check(coco / "val.json").faults if fault.kind.severity is Severity.ERROR]
 
 
+def test_a_test_split_may_be_of_pictures_alone_and_must_not_leak(coco: Path):
+    """As COCO's own are."""
+    edit(coco / "val.json", lambda content: content.update(images=content["images"][:1], annotations=[]))
+    (coco / "val.json").rename(coco / "test.json")
+    before = found(coco)
+    edit(coco / "test.json", lambda content: content.pop("annotations"))
+    assert found(coco) == before
+    shared = json.loads((coco / "train.json").read_text())["images"][:1]
+    edit(coco / "test.json", lambda content: content.update(images=shared))
+    assert FaultKind.LEAK in {fault.kind for fault in check(coco).faults if fault.file.name == "test.json"}
+
+
 def test_a_test_split_is_for_no_training_to_stop_at(coco: Path, tmp_path: Path):
     (coco / "train.json").rename(coco / "test.json")
     (coco / "val.json").unlink()

@@ -230,7 +230,7 @@ def test_a_release_is_halved_measured_and_carded(
     assert "| NMS | 0.8, for callers who name none |" in card
     assert shown["quantization"]["input_ranges"]
     integers = "unseen scenes, in int8 as a CPU serves it"
-    assert list(shown["metrics"]) == ["unseen scenes", integers, "unseen scenes, the same network before training"]
+    assert list(shown["metrics"]) == ["unseen scenes", integers, "unseen scenes, the same network with random weights"]
     assert f" on {integers}:" in card
     measured = tmp_path / "int8.json"
     command = ["eval", str(out), "--data", str(data / "val.json"), "--precision", "int8", "--json", str(measured)]

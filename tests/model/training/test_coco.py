@@ -23,8 +23,9 @@ def record(**changes: object) -> dict[str, object]:
 IMAGE = {"id": 7, "file_name": "a.jpg", "width": 20, "height": 10}
 
 
-def test_boxes_become_corners_and_crowds_regions_to_ignore(tmp_path: Path):
-    crowd = record(iscrowd=1, bbox=[0, 0, 9, 9])
+@pytest.mark.parametrize("marks", [{"iscrowd": 1}, {"ignore": 1}, {"iscrowd": 0, "ignore": 1.0}, {"ignore": True}])
+def test_boxes_become_corners_and_crowds_regions_to_ignore(tmp_path: Path, marks: dict[str, object]):
+    crowd = record(**marks, bbox=[0, 0, 9, 9])
     (picture,) = read_annotations(write(tmp_path, {"images": [IMAGE], "annotations": [record(), crowd]}))
     assert picture.path == tmp_path / "images" / "a.jpg"
     assert picture.boxes.tolist() == [[1, 2, 4, 6]]
@@ -87,10 +88,10 @@ BAD = [
     ({"images": [IMAGE], "annotations": [record(bbox=[1, 2, 3, 10**400])]}, "is not finite"),
     *(
         (
-            {"images": [IMAGE], "annotations": [record(iscrowd=x)]},
-            rf"annotations\[0\]: iscrowd must be 0 or 1, not {x!r}",
+            {"images": [IMAGE], "annotations": [record(**{mark: x})]},
+            rf"annotations\[0\]: {mark} must be 0 or 1, not {x!r}",
         )
-        for x in ("0", "yes", 2, 0.5)
+        for mark, x in (("iscrowd", "0"), ("iscrowd", "yes"), ("iscrowd", 2), ("iscrowd", 0.5), ("ignore", "no"))
     ),
 ]
 
@@ -141,3 +142,24 @@ def test_categories_are_named_and_an_unknown_one_costs_no_box(tmp_path: Path):
         (FaultKind.UNKNOWN_CATEGORY, "annotations[2]"),
     ]
     assert len(read_annotations(path)[0].boxes) == 4
+
+
+def test_of_two_categories_of_one_id_the_first_is_taken_and_the_other_told(tmp_path: Path):
+    categories = [{"id": 1, "name": "cat"}, {"id": 1, "name": "dog"}, {"id": 1, "name": "cat"}]
+    path = write(tmp_path, {"images": [IMAGE], "annotations": [record(category_id=1)], "categories": categories})
+    faults: list[Fault] = []
+    (picture,) = parse_coco(path, tmp_path, faults.append).pictures
+    assert [box.category for box in picture.boxes] == ["cat"]
+    assert [str(fault) for fault in faults] == [
+        f"{path}: categories[1]: 'dog' has the id 1 of 'cat', which its boxes are taken for"
+    ]
+    assert faults[0].kind is FaultKind.DUPLICATE_CATEGORY
+
+
+def test_pictures_alone_are_no_fault_where_no_boxes_are_wanted(tmp_path: Path):
+    path = write(tmp_path, {"images": [IMAGE]})
+    faults: list[Fault] = []
+    (picture,) = parse_coco(path, tmp_path, faults.append, boxes_wanted=False).pictures
+    assert (picture.boxes, faults) == ((), [])
+    assert parse_coco(path, tmp_path, faults.append).pictures == ()
+    assert [fault.kind for fault in faults] == [FaultKind.UNREADABLE_ANNOTATIONS]

@@ -103,7 +103,46 @@ def test_focal_is_torchvisions():
     found = rpn_losses(scored, batch, Rules(objectness="focal", box_per="foreground")).objectness
     logits = torch.cat(scored.logits, dim=1)[trained]
     peer = sigmoid_focal_loss(logits, foreground[trained].float(), alpha=0.25, gamma=2, reduction="sum")
-    torch.testing.assert_close(found, peer / foreground.sum())
+    torch.testing.assert_close(found, peer / 32)  # the least that two pictures' foreground counts as
+
+
+def crowded(pictures: int) -> list[list[list[float]]]:
+    """Boxes on 25 anchors of each picture."""
+    return [[[8.0 * x, 8.0 * y, 8.0 * x + 16, 8.0 * y + 16] for x in range(5) for y in range(5)]] * pictures
+
+
+@pytest.mark.parametrize("objectness", ["focal", "quality"])
+def test_where_there_is_foreground_enough_both_are_divided_by_it(objectness: Any):
+    rules = Rules(objectness=objectness, box_per="foreground")
+    scored, batch = setup(crowded(2))
+    foreground, _ = foreground_of(scored, batch)
+    assert foreground.sum() == 2 * 25
+    every, one = rpn_losses(scored, batch, rules), rpn_losses(*some_of(scored, batch, slice(0, 1)), rules)
+    other = rpn_losses(*some_of(scored, batch, slice(1, 2)), rules)
+    torch.testing.assert_close(every.objectness, (one.objectness + other.objectness) / 2)
+    torch.testing.assert_close(every.box, (one.box + other.box) / 2)
+    boxes = rpn_losses(scored, batch, Rules(sampler=EVERYTHING, box_per="foreground")).box
+    torch.testing.assert_close(every.box, boxes)
+
+
+def some_of(scored: ScoredAnchors, batch: Batch, rows: slice) -> tuple[ScoredAnchors, Batch]:
+    """Some of its pictures, as a batch of their own."""
+    part = {name: getattr(batch, name)[rows] for name in ("pixels", "contents", "boxes", "counts", "ignored")}
+    logits, deltas = [x[rows] for x in scored.logits], [x[rows] for x in scored.deltas]
+    return ScoredAnchors(logits, deltas, scored.anchors), Batch(**part)
+
+
+@pytest.mark.parametrize("objectness", ["focal", "quality"])
+def test_pictures_without_objects_weigh_no_more_in_a_batch_of_their_own(objectness: Any):
+    """Of a step's batches one may have none, by `accumulate`, among several processes, or as what an epoch leaves."""
+    rules = Rules(objectness=objectness, box_per="foreground")
+    scored, batch = setup([*crowded(2), [], []])
+    together = rpn_losses(scored, batch, rules).objectness
+    with_objects, without = (
+        rpn_losses(*some_of(scored, batch, rows), rules).objectness for rows in (slice(0, 2), slice(2, 4))
+    )
+    # Foreground, as it counts: 50 anchors and 32; of all four pictures 64, for they have 50.
+    torch.testing.assert_close(together, (with_objects * 50 + without * 32) / 64)
 
 
 def test_confident_background_may_be_left_out():
