@@ -58,5 +58,7 @@ def create_app(service: Service) -> FastAPI:
     app.include_router(routes.router)
     app.include_router(health.router)
     problems.install(app)
-    documentation.install(app, max_top_n=service.settings.max_top_n)
+    documentation.install(
+        app, max_top_n=service.settings.max_top_n, models=[one.name for one in service.settings.models]
+    )
     return app

@@ -1,6 +1,6 @@
 """What OpenAPI says beyond the handlers' signatures: picture bodies, and every problem that a path may answer."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -75,7 +75,7 @@ _PROBLEM_HEADERS = {
 }
 
 
-def install(app: FastAPI, *, max_top_n: int) -> None:
+def install(app: FastAPI, *, max_top_n: int, models: Sequence[str]) -> None:
     """Make this application's OpenAPI know the problem document's schema, and what is the server's own choice."""
 
     def openapi() -> dict[str, Any]:
@@ -95,6 +95,8 @@ def install(app: FastAPI, *, max_top_n: int) -> None:
                 for parameter in operation.get("parameters", ()):
                     if parameter["name"] == "top_n":
                         parameter["schema"]["maximum"] = max_top_n
+                    elif parameter["name"] == "model":
+                        parameter["schema"] = {"type": "string", "enum": list(models)}
                 for response in operation["responses"].values():
                     response.setdefault("headers", {})[HEADER] = _REQUEST_ID
             app.openapi_schema = schema

@@ -117,7 +117,7 @@ class MalformedMultipart(ServiceError):
 
 
 class UndecodableImage(ServiceError):
-    """Truncated or corrupt."""
+    """Truncated or corrupt, or of a kind that its format knows and Pillow does not."""
 
     status, code, title = 422, "undecodable_image", "The picture cannot be decoded"
 

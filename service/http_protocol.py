@@ -6,13 +6,15 @@ import asyncio
 import logging
 import math
 import uuid
+from typing import cast
 
 import httptools
+from starlette.types import Scope
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from service.errors import HeadTooLarge, MalformedRequest, ServiceError, UploadTimeout
 from service.problems import problem_response
-from service.tracing import HEADER
+from service.tracing import HEADER, REFUSED, request_id
 
 _log = logging.getLogger(__name__)
 
@@ -103,6 +105,8 @@ class BoundedHeads(HttpToolsProtocol):
         self._got_on = True
         self._head_awaited = self._head_begun = False
         self._wait_no_longer()
+        if self.parser.get_http_version() == "1.0":
+            self.expect_100_continue = False  # RFC 9110, section 10.1.1: such a caller is not to be told to go on
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
@@ -232,7 +236,10 @@ class BoundedHeads(HttpToolsProtocol):
     def _stop(self, error: ServiceError | None) -> None:
         """Close the connection, with an answer where there has been a question."""
         if error is not None and self._in_unanswered_body:
-            self._refuse(error)  # the handler learns that nobody is there any more, and gives back what it holds
+            # The handler learns that nobody is there any more, and gives back what it holds. The answer is its own.
+            scope = cast(Scope, self.cycle.scope)
+            scope["state"][REFUSED] = error
+            self._refuse(error, request_id(scope))
         elif self.cycle is not None and not self.cycle.response_complete:
             # An earlier request's answer is still to come: nothing more is read, and the connection closes after it.
             self.flow.pause_reading()
@@ -240,17 +247,13 @@ class BoundedHeads(HttpToolsProtocol):
         elif error is None:
             self._close()
         else:
-            self._refuse(error)
+            made_up = uuid.uuid4().hex
+            _log.info("no request", extra={"request_id": made_up, "status": error.status, "reason": error.detail})
+            self._refuse(error, made_up)
 
-    def _refuse(self, error: ServiceError) -> None:
-        request_id = uuid.uuid4().hex
-        _log.info("no request", extra={"request_id": request_id, "status": error.status, "reason": error.detail})
-        answer = problem_response(error, request_id)
-        lines = [
-            *self.server_state.default_headers,
-            *answer.raw_headers,
-            (HEADER.lower().encode(), request_id.encode()),
-        ]
+    def _refuse(self, error: ServiceError, name: str) -> None:
+        answer = problem_response(error, name)
+        lines = [*self.server_state.default_headers, *answer.raw_headers, (HEADER.lower().encode(), name.encode())]
         head = b"".join(b"%s: %s\r\n" % line for line in lines)
         self.transport.write(STATUS_LINE[error.status] + head + b"\r\n" + bytes(answer.body))
         self._close()

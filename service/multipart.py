@@ -49,7 +49,8 @@ class PictureForm:
         self._others: list[str] = []
         self._part = Part()
         self._header_name = self._header_value = b""
-        self._ended = False
+        self._fed = 0  # bytes
+        self._begun = self._ended = False
         self._boundaries = 0
         self._delimiter = b""
         self._tail = b"\r\n"  # so much of what came before as may begin a boundary with its padding; the first has none
@@ -66,7 +67,12 @@ class PictureForm:
         try:
             self._parser.write(piece)
         except FormParserError as error:
+            if not self._begun:
+                raise MalformedMultipart(
+                    "the body does not begin with a line of its content type's boundary"
+                ) from error
             raise MalformedMultipart(f"the multipart body is malformed ({error})") from error
+        self._fed += len(piece)
 
     def _check_boundaries(self, piece: bytes) -> None:
         found = piece.count(self._delimiter)
@@ -84,8 +90,10 @@ class PictureForm:
 
         Raises:
             MalformedMultipart: the body ended before its last boundary.
-            MissingImage: no part was one; names the parts that there were.
+            MissingImage: there was no body, or no part was one; names the parts that there were.
         """
+        if not self._fed:
+            raise MissingImage(f"the form is empty; send a picture as its field {FORM_FIELD!r}")
         if not self._ended:
             raise MalformedMultipart("the multipart body ends before its closing boundary")
         if not self._pictures:
@@ -120,6 +128,7 @@ class PictureForm:
             raise MalformedMultipart(str(error)) from error
 
     def _begin_part(self) -> None:
+        self._begun = True
         self._part = Part()
 
     def _add_header_name(self, data: bytes, start: int, end: int) -> None:

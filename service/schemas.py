@@ -32,7 +32,8 @@ class ImageInfo(BaseModel):
 class Proposal(BaseModel):
     """One box that may hold an object, of whatever class."""
 
-    box: tuple[float, float, float, float] = Field(description="In `box_format`.")
+    # A list, not a tuple: OpenAPI gives a tuple a type for each place, of which clients' generators make "any".
+    box: list[float] = Field(min_length=4, max_length=4, description="In `box_format`.")
     score: float = Field(
         ge=0,
         le=1,

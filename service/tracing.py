@@ -10,6 +10,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.errors import ServiceError
 from service.problems import as_service_error, problem_response
 
 HEADER = "X-Request-ID"
@@ -24,6 +25,20 @@ _CALLER_GONE = 499
 _MAX_LOGGED_PATH = 200
 # Probes come every few seconds, and their lines would bury the others.
 _QUIET_PATHS = frozenset({"/healthz", "/readyz"})
+
+
+# What the server has answered by itself while the body came, in the state: a `ServiceError`.
+REFUSED = "refused"
+
+
+def request_id(scope: Scope) -> str:
+    """The caller's own, or one that is made up; kept in the state, where handlers find it."""
+    state = scope.setdefault("state", {})
+    if "request_id" not in state:
+        given = Headers(scope=scope).get(HEADER, "")
+        state["request_id"] = given if _SANE_ID.fullmatch(given) else uuid.uuid4().hex
+    name: str = state["request_id"]
+    return name
 
 
 class RequestTracing:
@@ -41,7 +56,7 @@ class RequestTracing:
         try:
             await self._app(scope, receive, exchange.send)
         except ClientDisconnect:
-            exchange.status = _CALLER_GONE
+            exchange.disconnected()
         except Exception as error:
             _log.exception("unexpected fault", extra={"request_id": exchange.request_id})
             if exchange.status is None:
@@ -54,19 +69,25 @@ class _Exchange:
     """One request and its answer, as the log sees them."""
 
     def __init__(self, scope: Scope, send: Send) -> None:
-        given = Headers(scope=scope).get(HEADER, "")
-        self.request_id = given if _SANE_ID.fullmatch(given) else uuid.uuid4().hex
+        self.request_id = request_id(scope)
         self.status: int | None = None
         self._fields: dict[str, Any] = {}
         self._scope, self._send = scope, send
         self._started = time.perf_counter()
-        scope.setdefault("state", {}).update(request_id=self.request_id, log=self._fields)
+        scope["state"]["log"] = self._fields
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
             MutableHeaders(scope=message)[HEADER] = self.request_id
         await self._send(message)
+
+    def disconnected(self) -> None:
+        """Nobody is there any more: the caller went, or the server has refused what he sent."""
+        refusal: ServiceError | None = self._scope["state"].get(REFUSED)
+        self.status = _CALLER_GONE if refusal is None else refusal.status
+        if refusal is not None:
+            self._fields |= {"code": refusal.code, "reason": refusal.detail}
 
     def log(self) -> None:
         path = self._scope["path"]

@@ -6,7 +6,14 @@ from dataclasses import dataclass
 from starlette.requests import ClientDisconnect, Request
 
 from service.admission import Permit
-from service.errors import MissingImage, PayloadTooLarge, ServiceError, UploadTimeout
+from service.errors import (
+    MissingImage,
+    PayloadTooLarge,
+    ServiceError,
+    UnsupportedFormat,
+    UploadTimeout,
+    shortened,
+)
 from service.multipart import FORM_FIELD, PictureForm
 from service.settings import Settings
 
@@ -33,7 +40,8 @@ class BodyReader:
         self._silence_s = settings.body_timeout_s
         self._max_bytes = max_bytes
         self._loop = asyncio.get_running_loop()
-        self._end = self._loop.time() + settings.upload_timeout_s
+        self._whole_s = settings.upload_timeout_s
+        self._end = self._loop.time() + self._whole_s
         self._read = 0
         self._complete = False
         declared = request.headers.get("content-length", "")
@@ -55,7 +63,7 @@ class BodyReader:
             async with asyncio.timeout_at(min(self._loop.time() + self._silence_s, self._end)):
                 message = await self._request.receive()
         except TimeoutError:
-            raise UploadTimeout(f"the upload stalled after {self._read:,} bytes") from None
+            raise self._timed_out() from None
         if message["type"] == "http.disconnect":
             raise ClientDisconnect
         self._complete = not message.get("more_body", False)
@@ -65,6 +73,13 @@ class BodyReader:
             raise self._too_large()
         self._permit.hold(len(piece))
         return piece
+
+    def _timed_out(self) -> UploadTimeout:
+        if self._loop.time() < self._end:
+            return UploadTimeout(f"the upload stalled after {self._read:,} bytes")
+        return UploadTimeout(
+            f"after {self._whole_s:g} s the upload has not come to its end; it has {self._read:,} bytes"
+        )
 
     def _too_large(self) -> PayloadTooLarge:
         return PayloadTooLarge(f"the body is larger than {self._max_bytes:,} bytes")
@@ -79,10 +94,19 @@ async def read_uploads(request: Request, settings: Settings, permit: Permit) -> 
         ServiceError: the request as a whole cannot be taken.
         ClientDisconnect: nobody is there any more.
     """
+    _check_codings(request)
     content_type = request.headers.get("content-type", "")
     if content_type.strip().lower().startswith("multipart/"):
         return await _read_multipart(request, settings, permit, content_type)
     return [await _read_raw(request, settings, permit)]
+
+
+def _check_codings(request: Request) -> None:
+    """Pictures are compressed as they are, so nothing is unpacked; but who packs one is to be told what is wrong."""
+    for header, plain in (("content-encoding", "identity"), ("transfer-encoding", "chunked")):
+        coding = request.headers.get(header, plain).strip().lower()
+        if coding not in ("", plain):
+            raise UnsupportedFormat(f"the body is sent with {header} {shortened(coding)!r}; send it as it is")
 
 
 async def _read_raw(request: Request, settings: Settings, permit: Permit) -> Upload:

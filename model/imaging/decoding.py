@@ -85,6 +85,8 @@ _SCALE_OF_MEANS = 8  # Pillow's coarsest: a pixel for each block of a JPEG
 _BMP_RUN_LENGTHS = (1, 2)  # of 8 and of 4 bits
 _LARGEST_RUN_LENGTH = 4_000_000  # pixels: Pillow unpacks them in Python, in a second or two
 
+_UNREAD_SAMPLES = "unknown pixel mode"  # Pillow's words for bits, kinds of numbers and colours that it does not combine
+
 # EXIF orientations that swap width and height, and those that show what is stored rightmost or lowest first.
 _SIDEWAYS = (5, 6, 7, 8)
 _MIRRORED_ACROSS, _MIRRORED_DOWN = (2, 3, 7, 8), (3, 4, 6, 7)
@@ -144,7 +146,7 @@ class Picture:
         """The first frame, upright, 8-bit RGB.
 
         Raises:
-            UndecodablePicture: the data are truncated or corrupt.
+            UndecodablePicture: the data are truncated or corrupt, or a TIFF's samples of a kind that is not read.
         """
         return self.decode_scaled(self.header.size).image
 
@@ -154,7 +156,7 @@ class Picture:
         That is many times cheaper for a large photograph; the result then has that scale's size, not the picture's.
 
         Raises:
-            UndecodablePicture: the data are truncated or corrupt.
+            UndecodablePicture: the data are truncated or corrupt, or a TIFF's samples of a kind that is not read.
         """
         try:
             return self._decoded(at_least)
@@ -266,7 +268,16 @@ def _reason(error: Exception) -> str:
     cause = error.__cause__ or error  # Pillow wraps what a plugin raised while it opened the file
     if isinstance(cause, IndexError | struct.error):
         return "the data end too early"
+    if _UNREAD_SAMPLES in str(error):
+        return "bits, numbers and colours are combined as in none that is read"
+    if isinstance(cause, TypeError | AttributeError | AssertionError) or _is_of_bytes(cause):
+        return "its fields do not fit together"
     words = re.sub(r"<[^<>]* at 0x[0-9a-f]+>", "the data", str(error)).strip().split("\n")[0][:200].rstrip(" .")
     if isinstance(cause, KeyError):
         return f"{words} is none of the values that are known there"
     return words or type(cause).__name__
+
+
+def _is_of_bytes(error: BaseException) -> bool:
+    """What was looked up in a table of values are bytes, where a number should have been."""
+    return isinstance(error, KeyError) and isinstance(error.args[0], bytes)

@@ -1,6 +1,8 @@
 """The issue's list of what callers get wrong: each its own answer, never a fault of ours."""
 
 import asyncio
+import gzip
+import re
 import struct
 import zlib
 
@@ -178,6 +180,7 @@ async def test_a_client_that_stalls_is_told():
     async with running(body_timeout_s=0.05) as service:
         response = await service.client.post("/propose", content=stalling())
         check_problem(response, 408, "upload_timeout")
+        assert response.json()["detail"] == "the upload stalled after 100 bytes"
         assert response.headers["Connection"] == "close"
         assert service.service.admission.held == 0
 
@@ -189,7 +192,26 @@ async def test_a_client_that_drips_is_told():
             await asyncio.sleep(0.01)
 
     async with running(upload_timeout_s=0.2) as service:
-        check_problem(await service.client.post("/propose", content=dripping()), 408, "upload_timeout")
+        response = await service.client.post("/propose", content=dripping())
+        check_problem(response, 408, "upload_timeout")
+        assert re.fullmatch(
+            r"after 0\.2 s the upload has not come to its end; it has \d+ bytes", response.json()["detail"]
+        )
+
+
+@pytest.mark.parametrize(
+    ("header", "value"),
+    [("Content-Encoding", "gzip"), ("Content-Encoding", "BR"), ("Transfer-Encoding", "gzip, chunked")],
+)
+async def test_a_body_that_is_packed_is_refused_by_its_coding(header: str, value: str):
+    async with running() as service:
+        response = await service.client.post("/propose", content=gzip.compress(picture()), headers={header: value})
+        check_problem(response, 415, "unsupported_format")
+        assert (
+            response.json()["detail"] == f"the body is sent with {header.lower()} {value.lower()!r}; send it as it is"
+        )
+        for plain in ({"Content-Encoding": "identity"}, {"Content-Encoding": ""}):
+            assert (await service.client.post("/propose", content=picture(), headers=plain)).status_code == 200
 
 
 async def test_unknown_path_and_method():

@@ -80,3 +80,21 @@ def test_the_largest_top_n_is_the_servers_own():
     schema = create_app(build_service(max_top_n=500)).openapi()
     (top_n,) = (one for one in schema["paths"]["/propose"]["post"]["parameters"] if one["name"] == "top_n")
     assert top_n["schema"]["maximum"] == 500
+
+
+def test_models_are_asked_for_by_the_names_that_are_configured():
+    schema = create_app(build_service(models="general,peer=general")).openapi()
+    (model,) = (one for one in schema["paths"]["/propose"]["post"]["parameters"] if one["name"] == "model")
+    assert model["schema"] == {"type": "string", "enum": ["general", "peer"]}
+    assert not model["required"]
+
+
+def test_a_box_is_a_list_of_numbers(schema):
+    """A tuple's `prefixItems` are untyped in clients that are generated."""
+    box = schema["components"]["schemas"]["Proposal"]["properties"]["box"]
+    assert {name: box[name] for name in ("type", "items", "minItems", "maxItems")} == {
+        "type": "array",
+        "items": {"type": "number"},
+        "minItems": 4,
+        "maxItems": 4,
+    }

@@ -233,6 +233,36 @@ def test_a_body_that_goes_wrong_is_refused_at_once(port: int, begun: bytes, piec
     assert alive(port)
 
 
+@pytest.mark.parametrize("pause", [0.0, 0.2])
+def test_a_body_that_goes_wrong_is_told_under_its_own_id_and_logged_once(pause: float):
+    named = _UPLOAD.replace(b"Host: x", b"Host: x\r\nX-Request-ID: mine-1")
+    with process("-c", SERVE_FAKE, drain_grace_s="0") as started:
+        port = urlsplit(address(started)).port or 0
+        with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S) as connection:
+            connection.sendall(named)
+            time.sleep(pause)  # the handler has begun to read, or not
+            connection.sendall(b"ZZ\r\n")
+            answer = connection.recv(65536)
+        assert problem_of(answer) == (400, "malformed_request")
+        assert b"x-request-id: mine-1\r\n" in answer.lower()
+        assert json.loads(answer.partition(b"\r\n\r\n")[2])["request_id"] == "mine-1"
+        started.terminate()
+        log, _ = started.communicate(timeout=PATIENCE_S)
+    lines = [line for line in map(json.loads, log.splitlines()) if line.get("request_id")]
+    assert [(line["request_id"], line["status"], line["code"]) for line in lines] == [
+        ("mine-1", 400, "malformed_request")
+    ]
+
+
+@pytest.mark.parametrize(("version", "told"), [(b"1.1", True), (b"1.0", False)])
+def test_who_speaks_http_1_0_is_not_told_to_go_on(port: int, version: bytes, told: bool):
+    content = picture()
+    head = b"POST /propose HTTP/%s\r\nHost: x\r\nExpect: 100-continue\r\nConnection: close\r\n" % version
+    answer = said(port, head + b"Content-Length: %d\r\n\r\n" % len(content), content)
+    assert answer.startswith(b"HTTP/1.1 100 ") == told
+    assert b"HTTP/1.1 200 " in answer
+
+
 def test_what_it_held_is_given_back():
     with process("-c", SERVE_FAKE, max_requests="1") as started:
         port = urlsplit(address(started)).port or 0

@@ -40,6 +40,18 @@ def test_other_parts_are_named_when_there_is_no_picture():
         parser.finish()
 
 
+def test_a_form_without_a_byte_has_no_picture():
+    """What clients send for a list of files that is empty."""
+    with pytest.raises(MissingImage, match="the form is empty; send a picture as its field 'image'"):
+        parse(b"")
+
+
+@pytest.mark.parametrize("body", [b"a preamble\r\n" + part(b"x"), b"--C\r\n", b"--B \r\n" + part(b"x")[5:]])
+def test_what_does_not_begin_with_the_boundary_is_told_so(body: bytes):
+    with pytest.raises(MalformedMultipart, match="does not begin with a line of its content type's boundary"):
+        parse(body)
+
+
 def test_file_names_need_not_be_utf_8():
     parser = form()
     parser.feed(part(b"x", b'form-data; name="image"; filename="\xe9.png"') + b"--B--\r\n")
@@ -49,7 +61,6 @@ def test_file_names_need_not_be_utf_8():
 @pytest.mark.parametrize(
     "body",
     [
-        b"",
         b"garbage",
         part(b"x"),
         part(b"x")[:30],

@@ -169,6 +169,15 @@ def test_a_signature_is_enough_to_know_the_format(name):
             tiff({256: ("H", [1]), 257: ("H", [1]), 259: ("H", [999])}, b"\0"),
             "the TIFF data cannot be decoded (999 is none of the values that are known there)",
         ),
+        (
+            tiff({256: ("H", [1]), 257: ("H", [1]), 258: ("H", [32] * 3), 262: ("H", [2]), 277: ("H", [3])}, bytes(12)),
+            "the TIFF data cannot be decoded (bits, numbers and colours are combined as in none that is read)",
+        ),
+        (
+            tiff({256: ("H", [1]), 257: ("H", [1]), 259: ("B", [1, 1])}, b"\0"),
+            "the TIFF data cannot be decoded (its fields do not fit together)",
+        ),
+        (png(1, 1, 8, 3, [b"\0"]), "the PNG data cannot be decoded (its fields do not fit together)"),
         (encode(smooth(), "PNG")[:-30], "the PNG data cannot be decoded (the data end too early)"),
         (
             with_segments(encode(smooth(), "JPEG"), b"\xff\xe1\0\1"),
@@ -176,7 +185,21 @@ def test_a_signature_is_enough_to_know_the_format(name):
         ),
         (b"RIFF\0\0\0\0WEBPVP8X" + bytes(14), "the WEBP data cannot be decoded (could not create decoder object)"),
     ],
-    ids=["PNG", "JPEG", "GIF", "BMP size", "BMP depth", "TIFF size", "TIFF value", "cut PNG", "JPEG segment", "WEBP"],
+    ids=[
+        "PNG",
+        "JPEG",
+        "GIF",
+        "BMP size",
+        "BMP depth",
+        "TIFF size",
+        "TIFF value",
+        "TIFF samples",
+        "TIFF field",
+        "PNG palette",
+        "cut PNG",
+        "JPEG segment",
+        "WEBP",
+    ],
 )
 def test_the_words_name_the_culprit(data, words):
     result = outcome(data)
