@@ -12,6 +12,7 @@ from model.host.graphs import DEFAULT_CACHE
 from service import documentation, health, problems, routes
 from service.engine import Predictor
 from service.head_requests import HeadAsGet
+from service.parting import CloseWhileLeaving
 from service.state import LifespanState, Service
 from service.tracing import RequestTracing
 
@@ -54,6 +55,7 @@ def create_app(service: Service) -> FastAPI:
         redirect_slashes=False,  # it would send callers where their Host header says, and by http behind TLS
     )
     app.add_middleware(HeadAsGet)
+    app.add_middleware(CloseWhileLeaving, lifecycle=service.lifecycle)
     app.add_middleware(RequestTracing)  # the outermost: it comes last
     app.include_router(routes.router)
     app.include_router(health.router)

@@ -46,6 +46,7 @@ class BoundedHeads(HttpToolsProtocol):
     _got_on = False
     _head_awaited = True  # between two requests, or within a head
     _head_begun = False
+    _last = False  # nothing comes after the body that is being read
     _repeating = False  # within the head of a request that has had its turn, for the sake of its body
     _patience: asyncio.TimerHandle | None = None
     _rest: asyncio.TimerHandle | None = None
@@ -107,7 +108,10 @@ class BoundedHeads(HttpToolsProtocol):
         self._wait_no_longer()
         if self.parser.get_http_version() == "1.0":
             self.expect_100_continue = False  # RFC 9110, section 10.1.1: such a caller is not to be told to go on
+        before = self.cycle
         super().on_headers_complete()
+        if self.cycle is not before:
+            self.cycle.transport = cast(asyncio.Transport, _UntilRead(self))
 
     def on_body(self, body: bytes) -> None:
         """A part of it."""
@@ -122,6 +126,8 @@ class BoundedHeads(HttpToolsProtocol):
         self._head_awaited = True
         _cancel(self._rest)
         super().on_message_complete()
+        if self._last:
+            self._close()
 
     def on_response_complete(self) -> None:
         """An answer's end, which may come before the body's."""
@@ -198,6 +204,13 @@ class BoundedHeads(HttpToolsProtocol):
             return data[upgrade.args[0] :]
         return b""
 
+    def close_when_read(self) -> None:
+        """After the last answer; its caller may still be sending, and would not come to read what he has been told."""
+        if self._head_awaited or self.pipeline:  # what is being read is another's, who gets no answer
+            self._close()
+        else:
+            self._last = True  # `on_response_complete` does not wait for ever
+
     def _wait_for_reading(self, before: float) -> None:
         """Look now and then whether less is left to send than ``before``, until nothing is."""
         left = self.transport.get_write_buffer_size()
@@ -257,6 +270,23 @@ class BoundedHeads(HttpToolsProtocol):
         head = b"".join(b"%s: %s\r\n" % line for line in lines)
         self.transport.write(STATUS_LINE[error.status] + head + b"\r\n" + bytes(answer.body))
         self._close()
+
+
+class _UntilRead:
+    """The transport as an answer sees it: one that closes behind it, but only once the request has been read.
+
+    A socket that is closed with bytes unread sends a reset, which takes the answer away from a caller who sends first
+    and reads then; a balancer whose every request says ``Connection: close`` would lose each refusal of a picture.
+    """
+
+    def __init__(self, protocol: BoundedHeads) -> None:
+        self._protocol = protocol
+        self.write = protocol.transport.write
+        self.is_closing = protocol.transport.is_closing
+
+    def close(self) -> None:
+        """At the latest `REST_WITHIN_S` from now."""
+        self._protocol.close_when_read()
 
 
 def _cancel(timer: asyncio.TimerHandle | None) -> None:

@@ -18,7 +18,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -48,8 +48,10 @@ class Replica:
 
     ready: bool = True
     answer: tuple[int, dict[str, str], bytes] | None = OK  # None: it breaks off without a word
+    hasty: bool = False  # it answers before it has read the picture, whose bytes it passes over, as the service refuses
     works_for: float = 0  # seconds; it stops when the caller goes away
     asked: list[tuple[Message, bytes]] = field(default_factory=list)
+    connections: set[int] = field(default_factory=set)  # that pictures have come by
     abandoned: threading.Event = field(default_factory=threading.Event)
 
     def __post_init__(self):
@@ -77,7 +79,15 @@ def _handler(replica: Replica) -> type[BaseHTTPRequestHandler]:
             self._say(OK if replica.ready and self.path == "/readyz" else DRAINING)
 
         def do_POST(self):
+            replica.connections.add(self.client_address[1])
+            if replica.hasty:
+                replica.asked.append((self.headers, b""))
+                self._say(replica.answer)
+                if self.close_connection:  # asked for: many servers then leave the rest unread
+                    return
             body = self.rfile.read(int(self.headers["Content-Length"]))
+            if replica.hasty:
+                return
             replica.asked.append((self.headers, body))
             gone, _, _ = select.select([self.connection], [], [], replica.works_for)
             if gone:
@@ -118,7 +128,12 @@ class Balancer:
         return sender
 
     def wait_for_under_way(self, requests: int) -> None:
-        _wait(lambda: [row["scur"] for row in self._stats() if row["svname"] == "BACKEND"] == [str(requests)])
+        _wait(
+            lambda: (
+                [row["scur"] for row in self._stats() if row["pxname"] == "replicas" and row["svname"] == "BACKEND"]
+                == [str(requests)]
+            )
+        )
 
     def health(self) -> tuple[int, Message, bytes]:
         return _request(self.port, "GET", "/balancerz")
@@ -227,6 +242,32 @@ def test_overload_passes_untouched_and_is_not_tried_elsewhere(balancer, replicas
     assert sum(len(replica.asked) for replica in replicas) == 1
 
 
+@pytest.mark.parametrize("size", [150_000, 500_000, 3_000_000, 21_000_000])
+def test_a_refusal_reaches_who_is_still_sending(balancer, replicas, size):
+    """Who sends all of his picture before he reads, as this client does, gets the answer all the same."""
+    for replica in replicas:
+        replica.answer, replica.hasty = OVERLOADED, True
+    for _ in range(4):
+        status, headers, content = balancer.propose(slowly(size), {"Content-Length": str(size)})
+        assert (status, headers["Retry-After"], content) == (429, "7", b'{"code": "overloaded"}')
+
+
+def slowly(size: int) -> Iterator[bytes]:
+    """A picture over a line of some 100 megabits a second."""
+    for sent in range(0, size, 250_000):
+        yield bytes(min(250_000, size - sent))
+        time.sleep(0.02)
+
+
+def test_each_request_has_a_connection_of_its_own(balancer, replicas):
+    with closing(http.client.HTTPConnection("127.0.0.1", balancer.port, timeout=10)) as kept:
+        for _ in range(4):
+            kept.request("POST", "/propose", b"picture")
+            assert kept.getresponse().read() == OK[2]
+    assert sum(len(replica.asked) for replica in replicas) == 4
+    assert sum(len(replica.connections) for replica in replicas) == 4
+
+
 def test_a_draining_refusal_of_a_small_picture_is_tried_on_the_other(balancer, replicas):
     replicas[0].answer = DRAINING
     assert {balancer.propose(bytes(10_000))[0] for _ in range(4)} == {200}
@@ -273,6 +314,14 @@ def test_or_no_more_than_is_said(bounded, replicas):
             bounded.wait_for_under_way(2)
             assert _headers_of_problem(bounded.propose(), 429, "too_many_at_once")["Retry-After"] == "2"
         _wait(lambda: bounded.propose()[0] == 200)
+
+
+def test_nor_may_it_hold_more_connections_than_leave_room_for_others(bounded):
+    """Ones by which nothing has come count as well, which no bound on requests sees."""
+    with ExitStack() as held:
+        idle = [held.enter_context(socket.create_connection(("127.0.0.1", bounded.port))) for _ in range(300)]
+        _wait(lambda: len(select.select(idle, [], [], 0)[0]) == 300 - 256)  # readable: closed
+    _wait(lambda: bounded.health()[0] == 200)
 
 
 def test_an_id_of_the_callers_own_is_the_requests(balancer, replicas):

@@ -98,6 +98,7 @@ async def answered_while_a_head_grows() -> bytes:
 
 
 _WHOLE = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+_CUT_SHORT = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nx"
 
 
 Connected = AbstractAsyncContextManager[tuple[BoundedHeads, asyncio.StreamReader, asyncio.StreamWriter]]
@@ -292,6 +293,44 @@ def test_bodies_and_requests_that_come_together_are_not_heads(port: int):
 
 
 _POST = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n"
+
+
+@pytest.mark.parametrize("connection", [b"close", b"keep-alive"])
+def test_a_refusal_reaches_who_sends_all_of_a_large_body_first(connection: bytes):
+    """His bytes are read to their end, whatever becomes of the connection; a reset would take the answer with it."""
+    with process("-c", SERVE_FAKE, max_upload_bytes="1000") as started:
+        port = urlsplit(address(started)).port or 0
+        head = b"POST /propose HTTP/1.1\r\nHost: x\r\nConnection: %s\r\nContent-Length: 20000000\r\n\r\n" % connection
+        with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S) as caller:
+            caller.sendall(head)
+            time.sleep(0.2)  # it has been answered
+            for _ in range(20):
+                caller.sendall(bytes(1_000_000))
+                time.sleep(0.01)
+            answer = caller.recv(65536)
+            assert answer.startswith(b"HTTP/1.1 413 ")
+            assert (b"\r\nconnection: close\r\n" in answer.lower()) == (connection == b"close")
+            if connection == b"close":
+                assert caller.recv(1) == b""
+        assert alive(port)
+
+
+def test_after_an_answer_that_closes_no_other_is_given():
+    """To a request that came with the first; the rest of its body is not waited for."""
+
+    async def app(_scope: Scope, _receive: Receive, send: Send) -> None:
+        headers = [(b"content-length", b"5"), (b"connection", b"close")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": b"whole"})
+
+    async def answer() -> bytes:
+        async with served(app) as (_, reader, writer):
+            writer.write(_WHOLE + _CUT_SHORT)
+            return await asyncio.wait_for(reader.read(), PATIENCE_S)
+
+    said_to_both = asyncio.run(answer())
+    assert said_to_both.count(b"HTTP/1.1 ") == 1
+    assert said_to_both.endswith(b"whole")
 
 
 @pytest.mark.parametrize("rest", [b"x", b"x" * 10, b"x" * 10 + b"\r\n"], ids=["some", "all", "and an empty line"])

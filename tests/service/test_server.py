@@ -159,6 +159,30 @@ def test_connections_are_kept_as_long_as_the_setting_says():
             assert kept.sock.recv(1) == b"", "closed, and long before the default"
 
 
+def test_who_keeps_a_connection_is_sent_away_before_the_process_ends():
+    """Else his next request would meet the end: nothing tells him of it but an answer."""
+    with process("-c", SERVE_FAKE, drain_grace_s="3") as started:
+        url = address(started)
+        with closing(HTTPConnection(urlsplit(url).netloc, timeout=PATIENCE_S)) as kept:
+            assert ask(kept) == (200, None)
+            started.send_signal(signal.SIGTERM)
+            until_now(lambda: status(f"{url}/readyz") == 503)
+            sock = kept.sock
+            assert ask(kept) == (200, "close")
+            assert sock is not None
+            assert kept.sock is None  # the last answer on it came by the connection that was kept
+            assert ask(kept) == (200, "close")  # who connects anew is served as well
+        assert started.wait(PATIENCE_S) == 0
+
+
+def ask(connection: HTTPConnection) -> tuple[int, str | None]:
+    """The status of a picture's answer, and what becomes of the connection."""
+    connection.request("POST", "/propose", picture())
+    answer = connection.getresponse()
+    answer.read()
+    return answer.status, answer.headers["Connection"]
+
+
 def test_idle_connections_outlast_every_retry_after_by_default():
     assert Settings().keep_alive_s > LONGEST_WAIT_S
 
