@@ -1,6 +1,8 @@
+import asyncio
+
 import pytest
 
-from service.admission import Admission
+from service.admission import LONGEST_WAIT_S, Admission, refuse_in_vain
 from service.errors import Overloaded
 
 ROOM = 10**9
@@ -89,3 +91,29 @@ def test_bodies_share_a_room_until_their_permits_are_given_back():
         assert admission.held_bytes == 60
         first.hold(40)
     assert admission.held_bytes == 0
+
+
+def test_a_change_of_pace_is_followed_within_its_memory():
+    clock = Clock()
+    admission = Admission(4, ROOM, clock)
+    for _ in range(100):
+        hold(admission, 5.0, clock)
+    for _ in range(100):
+        hold(admission, 0.5, clock)
+    with admission.admit(), admission.admit(), admission.admit(), admission.admit():
+        assert refusal(admission).retry_after == 3  # two seconds and a little of the old pace; over all it would be 11
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(("wait_s", "left_s", "told"), [(3.2, 3.0, 4), (500.0, 3.0, LONGEST_WAIT_S)])
+async def test_who_would_wait_for_longer_than_he_can_is_told_when_to_come_again(wait_s, left_s, told):
+    with pytest.raises(Overloaded) as refused:
+        refuse_in_vain(wait_s, asyncio.get_running_loop().time() + left_s)
+    assert refused.value.retry_after == told
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(("wait_s", "left_s"), [(2.0, 3.0), (0.0, 3.0), (2.0, -1.0)])
+async def test_who_can_wait_or_is_too_late_already_is_not(wait_s, left_s):
+    """Whose deadline has passed is told that, by whoever waits for it."""
+    refuse_in_vain(wait_s, asyncio.get_running_loop().time() + left_s)

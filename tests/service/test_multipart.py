@@ -130,3 +130,9 @@ def test_an_ended_part_is_held_once():
     for piece in (part(b"on")[:-2], b"e\r\n", part(b"two"), b"--B--\r\n"):
         parser.feed(piece)
     assert [(p.data, p.pieces) for p in parser.finish()] == [(b"one", []), (b"two", [])]
+
+
+@pytest.mark.parametrize("header", [b"Content-Disposition", b"content-disposition", b"CONTENT-DISPOSITION"])
+def test_names_of_headers_are_of_either_case(header: bytes):
+    [found] = parse(part(b"x").replace(b"Content-Disposition", header) + b"--B--\r\n")
+    assert (found.data, found.filename) == (b"x", "a.png")

@@ -2,6 +2,7 @@ import asyncio
 import io
 import logging
 import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -94,6 +95,31 @@ async def test_timings_are_in_the_answer_and_in_the_header():
     assert set(timings) == {"decode", "queue", "inference"}
     assert all(value >= 0 for value in timings.values())
     assert response.headers["Server-Timing"] == ", ".join(f"{name};dur={value}" for name, value in timings.items())
+
+
+async def test_timings_are_milliseconds(caplog: pytest.LogCaptureFixture):
+    """Two pictures, one after the other a quarter of a second on the device; one takes long to decode."""
+    caplog.set_level(logging.INFO, "service.requests")
+    fake = FakePredictor()
+    fake.fault = lambda pixels: time.sleep(0.25)
+    async with running(fake, max_batch=1) as service:
+        both = await asyncio.gather(service.propose(picture(1)), service.propose(picture(2, 3000, 2000)))
+        first, second = sorted((one.json()["timings_ms"] for one in both), key=lambda timings: timings["queue"])
+    assert 250 <= first["inference"] < 5000
+    assert 250 <= second["inference"] < 5000
+    assert max(first["decode"], second["decode"]) > 20
+    for line in (record for record in caplog.records if record.name == "service.requests"):
+        assert sum(line.timings_ms.values()) <= line.total_ms < 10_000
+
+
+async def test_waiting_for_the_device_is_told_in_milliseconds():
+    fake = FakePredictor()
+    fake.fault = lambda pixels: time.sleep(0.25)
+    async with running(fake, max_batch=1) as service:
+        answers = await asyncio.gather(*(service.propose(picture(seed)) for seed in range(3)))
+    queues = sorted(one.json()["timings_ms"]["queue"] for one in answers)
+    assert queues[1] > 150
+    assert queues[2] > 400
 
 
 async def test_several_pictures_give_a_result_or_a_problem_each_in_order(caplog: pytest.LogCaptureFixture):

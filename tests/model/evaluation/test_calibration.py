@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -53,6 +55,14 @@ def test_on_other_pictures_the_error_falls():
     assert after < 0.01
     crossed = measure_reliability(cross_fitted(fresh), fresh.covered).error
     assert crossed == pytest.approx(after, abs=0.01)
+
+
+def test_no_curve_learns_from_the_picture_that_it_is_judged_on():
+    """All pictures but one say what scores are worth; that one says the contrary, and is told what the others say."""
+    coverage = drawn(Curve(1.2, 0.7, -2.0))
+    odd = coverage.pictures == coverage.pictures[0]
+    contrary = replace(coverage, covered=np.where(odd, ~coverage.covered, coverage.covered))
+    assert cross_fitted(contrary)[odd].tolist() == cross_fitted(coverage)[odd].tolist()
 
 
 def test_a_term_that_would_fall_is_left_out():

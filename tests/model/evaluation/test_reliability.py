@@ -36,6 +36,15 @@ def test_figures_before_and_after_of_all_and_of_the_highest():
     assert figures == {"ECE/raw": 0.2, "ECE": 0.0, "ECE@100/raw": 0.2, "ECE@100": 0.0}
 
 
+def test_the_highest_are_judged_by_themselves():
+    ranks = np.arange(200)  # of one picture's proposals; the hundred highest keep their promise, the others do not
+    coverage = Coverage(np.full(200, 0.5, np.float32), ranks % 2 == 0, np.zeros(200, int), ranks)
+    served = np.where(ranks < 100, 0.5, 0.9).astype(np.float32)
+    figures = error_figures(coverage, served)
+    assert figures["ECE@100"] == pytest.approx(0, abs=1e-6)
+    assert figures["ECE"] == pytest.approx(0.2, abs=1e-6)
+
+
 def test_figures_that_nothing_tells_are_left_out():
     none = Coverage(np.zeros(0, np.float32), np.zeros(0, bool), np.zeros(0, int), np.zeros(0, int))
     assert error_figures(none, np.zeros(0, np.float32)) == {}

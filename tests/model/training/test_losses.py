@@ -5,7 +5,7 @@ import pytest
 import torch
 from torchvision.models.detection._utils import BoxCoder
 from torchvision.models.detection.rpn import RegionProposalNetwork as TorchvisionRPN
-from torchvision.ops import sigmoid_focal_loss
+from torchvision.ops import box_iou, sigmoid_focal_loss
 
 from model.config import AnchorConfig
 from model.errors import ConfigError
@@ -228,3 +228,22 @@ def test_following_the_gradient_lowers_each_loss(name: str, objectness: bool):
         optimizer.step()
         history.append((losses.objectness if objectness else losses.box).item())
     assert history[-1] < 0.2 * history[0]
+
+
+def test_quality_is_the_iou_that_the_anchors_own_boxes_reach():
+    """Generalized focal loss, equation 3, in plain words; the boxes learn nothing by it."""
+    scored, batch = setup(crowded(1))
+    foreground, trained = foreground_of(scored, batch)
+    rules = Rules(objectness="quality", box_per="foreground")
+    anchors = torch.cat([level.boxes for level in scored.anchors])
+    matched = Matcher()(Candidates.of(scored, batch), batch).matched[0]
+    boxes = BoxCoder((1.0, 1.0, 1.0, 1.0)).decode_single(torch.cat(scored.deltas, dim=1)[0], anchors)
+    reached = box_iou(boxes, batch.boxes[0]).gather(1, matched[:, None])[:, 0].where(foreground[0], 0.0).detach()
+    chances = torch.cat(scored.logits, dim=1)[0].sigmoid()
+    loss = -((reached - chances).abs() ** 2) * (reached * chances.log() + (1 - reached) * (1 - chances).log())
+    assert 0.1 < reached.max() < 0.99
+    found = rpn_losses(scored, batch, rules).objectness
+    torch.testing.assert_close(found, loss[trained[0]].sum() / foreground.sum())
+    found.backward()
+    assert all(level.grad is None or not level.grad.any() for level in scored.deltas)
+    assert all(level.grad is not None and level.grad.any() for level in scored.logits)

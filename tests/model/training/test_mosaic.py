@@ -75,3 +75,23 @@ def test_a_canvas_may_be_as_small_as_a_picture_can_be(width: int, height: int):
 def test_three_pictures_are_refused():
     with pytest.raises(ValueError, match="four pictures, not 3"):
         mosaic([marked(c, 1) for c in COLOURS[:3]], SIZE, np.random.default_rng(0))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_regions_to_ignore_go_where_their_pixels_go(seed: int):
+    samples = [marked(colour, 1) for colour in COLOURS]
+    for sample in samples:
+        sample.boxes, sample.ignored, sample.labels = NONE, sample.boxes, np.zeros(0, np.int64)
+    result = mosaic(samples, SIZE, np.random.default_rng(seed))
+    assert len(result.boxes) == 0
+    assert len(result.ignored) == 4
+    for region, colour in zip(result.ignored, COLOURS, strict=True):
+        assert np.abs(region - found(result.picture, colour)).max() <= 2
+
+
+def test_a_box_of_which_too_little_is_left_is_no_background():
+    """It is to be ignored: what is seen of it is an object all the same."""
+    small = [Sample(Image.new("RGB", (100, 80)), np.array([[40, 30, 41, 31]], np.float32), NONE) for _ in range(4)]
+    result = mosaic(small, ImageSize(60, 45), np.random.default_rng(0))
+    assert len(result.boxes) == 0
+    assert len(result.ignored) > 0
