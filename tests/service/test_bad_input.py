@@ -287,3 +287,21 @@ async def test_a_bad_neighbour_changes_no_answer():
         responses = await asyncio.gather(holding, *asking)
     assert [response.status_code for response in responses] == [200, 200, 422, 415]
     assert responses[1].json()["proposals"] == alone
+
+
+async def test_a_picture_of_exactly_the_limit_is_taken():
+    data = picture()
+    async with running(max_upload_bytes=len(data)) as service:
+        assert (await service.propose(data)).status_code == 200
+        answer = await service.client.post("/propose", files=image_parts(data, data + b"\0"))
+    taken, refused = answer.json()["results"]
+    assert taken["count"] == 300
+    assert refused["code"] == "payload_too_large"
+
+
+@pytest.mark.parametrize("kind", ["multipart/form-data", "Multipart/Form-Data", " MULTIPART/FORM-DATA"])
+async def test_the_content_type_is_of_either_case(kind: str):
+    body = b'--B\r\nContent-Disposition: form-data; name="image"\r\n\r\n' + picture() + b"\r\n--B--\r\n"
+    async with running() as service:
+        answer = await service.client.post("/propose", content=body, headers={"Content-Type": f"{kind}; boundary=B"})
+    assert answer.status_code == 200

@@ -6,7 +6,7 @@ from model.network.anchors import AnchorGenerator
 from model.network.device_selection import _competing
 from model.network.rpn import ScoredAnchors
 from model.structures import Canvas
-from model.training.assignment import FOREGROUND, Candidates
+from model.training.assignment import BACKGROUND, FOREGROUND, IGNORED, Candidates
 from model.training.atss import AdaptiveMatcher
 from model.training.dataset import Batch
 
@@ -53,3 +53,12 @@ def test_a_slim_picture_s_box_has_foreground(content: tuple[float, float], box: 
     scored, batch = candidates_of([content], box)
     labels = AdaptiveMatcher()(Candidates.of(scored, batch), batch).labels
     assert (labels == FOREGROUND).any()
+
+
+def test_padding_is_neither_foreground_nor_background():
+    scored, batch = candidates_of([(96.0, 40.0)], [20.0, 10.0, 60.0, 40.0])
+    candidates = Candidates.of(scored, batch)
+    labels = AdaptiveMatcher()(candidates, batch).labels
+    assert torch.equal(labels == IGNORED, ~candidates.competing)
+    assert (labels == IGNORED).any()
+    assert {FOREGROUND, BACKGROUND} <= set(labels[0].tolist())
