@@ -248,11 +248,11 @@ async def test_callers_at_once_each_get_what_they_get_alone():
 
 async def test_deadline_is_a_problem_of_its_own():
     fake = FakePredictor()
-    async with running(fake, deadline_s=0.2) as service:
+    async with running(fake, deadline_s=0.2, body_timeout_s=60) as service:
         fake.gate.clear()
         holding = asyncio.create_task(service.propose(picture(1)))
         waiting = asyncio.create_task(service.propose(picture(2)))
-        responses = await asyncio.gather(holding, waiting)
+        responses = await asyncio.wait_for(asyncio.gather(holding, waiting), 8)
         fake.gate.set()
         assert [response.status_code for response in responses] == [504, 504]
         assert responses[1].json()["code"] == "deadline_exceeded"
