@@ -1,7 +1,7 @@
 """The same weights on both sides: a torchvision detector's, and the checkpoint that `rpn weights import` makes of them.
 
 torchvision's trained weights cannot be had without a network, so they are random, fitted to photographs so that scores
-and boxes differ as a trained network's do. Speed depends on them only by how many boxes NMS keeps.
+and boxes differ. Speed depends on them only by how many boxes NMS goes through and keeps; a trained one's crowd more.
 """
 
 import atexit

@@ -21,7 +21,8 @@ def run_parts(parts: Iterable[Part], folder: Path, machine: Mapping[str, str], c
     A part that fails has no result, and a page may say that what it measured is at fault: both are told on standard
     error; the others go on, and the status is 1.
     """
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as an interrupt: what was started is ended, too
+    for ending in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(ending, signal.default_int_handler)  # as an interrupt: what was started is ended, too
     failed = 0
     for part in parts:
         try:

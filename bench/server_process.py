@@ -34,7 +34,8 @@ class ServerProcess(ABC):
     """
 
     def __init__(self, environment: Mapping[str, str]) -> None:
-        self._log = Path(tempfile.mkstemp(prefix="rpn-bench-", suffix=".log")[1])
+        with tempfile.NamedTemporaryFile(prefix="rpn-bench-", suffix=".log", delete=False) as log:
+            self._log = Path(log.name)
         port = _free_port()
         self.address = f"127.0.0.1:{port}"
         started = time.perf_counter()
