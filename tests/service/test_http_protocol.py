@@ -166,7 +166,11 @@ async def answer_to_a_drip(begun: bytes) -> bytes:
 @pytest.mark.parametrize("before", [b"", _WHOLE], ids=["first", "second"])
 def test_a_head_that_comes_a_byte_at_a_time_is_refused(monkeypatch: pytest.MonkeyPatch, before: bytes):
     monkeypatch.setattr(http_protocol, "HEAD_WITHIN_S", 0.3)
-    answer = asyncio.run(asyncio.wait_for(answer_to_a_drip(before + b"GET / HTTP/1.1\r\nX: "), PATIENCE_S))
+    answer = b""
+    for _ in range(5):  # a byte that crosses the answer is met by a reset, which may overtake it on a busy machine
+        with suppress(ConnectionResetError):
+            answer = asyncio.run(asyncio.wait_for(answer_to_a_drip(before + b"GET / HTTP/1.1\r\nX: "), PATIENCE_S))
+            break
     refused = answer.index(b"HTTP/1.1 408 ")
     assert answer[:refused].endswith(b"whole") if before else refused == 0
     assert problem_of(answer[refused:]) == (408, "upload_timeout")
