@@ -22,7 +22,8 @@ def run_parts(parts: Iterable[Part], folder: Path, machine: Mapping[str, str], c
     error; the others go on, and the status is 1.
     """
     for ending in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(ending, signal.default_int_handler)  # as an interrupt: what was started is ended, too
+        if signal.getsignal(ending) is not signal.SIG_IGN:  # as nohup has it
+            signal.signal(ending, signal.default_int_handler)  # as an interrupt: what was started is ended, too
     failed = 0
     for part in parts:
         try:
